@@ -1,0 +1,41 @@
+# ffstorage: history, tenants, batches and figures for PostgreSQL tables.
+#
+#   make demo    install what is missing, build, load real data, show it
+#   make test    install what is missing, build, run every test
+#   make; make install; make installcheck   the usual PGXS targets
+
+EXTENSION = ffstorage
+EXTVERSION = 1.0
+MODULE_big = ffstorage
+
+# The rooms, callees first: the order of the install script.
+ROOMS = base stats tenancy registry temporal batch
+OBJS = src/ffstorage.o $(patsubst %.c,%.o,$(foreach room,$(ROOMS),$(sort $(wildcard src/$(room)/*.c))))
+ROOM_SQL = $(foreach room,$(ROOMS),$(sort $(wildcard src/$(room)/*.sql)))
+
+DATA_built = sql/$(EXTENSION)--$(EXTVERSION).sql
+EXTRA_CLEAN = sql/$(EXTENSION)--$(EXTVERSION).sql tmp_check output_iso
+
+REGRESS = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
+REGRESS_OPTS = --inputdir=test
+ISOLATION = $(patsubst test/specs/%.spec,%,$(sort $(wildcard test/specs/*.spec)))
+ISOLATION_OPTS = --inputdir=test --outputdir=.
+
+PG_CONFIG ?= pg_config
+# Warnings are for our own code: the server's headers count as the system's.
+PG_CPPFLAGS = -isystem $(shell $(PG_CONFIG) --includedir-server) -Isrc
+PG_CFLAGS = -Wno-declaration-after-statement
+
+ifneq (,$(filter demo test,$(MAKECMDGOALS)))
+demo test:
+	@scripts/$@
+.PHONY: demo test
+else
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+$(OBJS): $(wildcard src/*.h src/*/*.h)
+endif
+
+sql/$(EXTENSION)--$(EXTVERSION).sql: $(ROOM_SQL)
+	@mkdir -p $(@D)
+	cat $^ > $@

@@ -1,0 +1,27 @@
+/*-------------------------------------------------------------------------
+ *
+ * compat.h
+ *		Differences between server versions, behind inline functions and
+ *		macros, all on this page.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FFS_COMPAT_H
+#define FFS_COMPAT_H
+
+#include "postgres.h"
+
+#if PG_VERSION_NUM < 150000
+#error "ffstorage needs PostgreSQL 15 or later"
+#endif
+
+#include "utils/guc.h"
+
+/* The prefix that belongs to us: unknown settings under it are errors. */
+static inline void
+ffs_compat_reserve_prefix(const char *prefix)
+{
+	MarkGUCPrefixReserved(prefix);
+}
+
+#endif							/* FFS_COMPAT_H */

@@ -1,0 +1,8 @@
+#include "postgres.h"
+
+#include "batch/batch.h"
+
+void
+ffs_batch_init(void)
+{
+}

@@ -1,0 +1,8 @@
+#include "postgres.h"
+
+#include "registry/registry.h"
+
+void
+ffs_registry_init(void)
+{
+}

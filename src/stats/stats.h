@@ -1,0 +1,66 @@
+/*-------------------------------------------------------------------------
+ *
+ * stats.h
+ *		Counters in shared memory, health checks, and the views over both.
+ *
+ * Counts of writes are kept in the backend until the (sub)transaction that
+ * made them commits, and are dropped with it.  Without preload everything
+ * here does nothing, and the views say so.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FFS_STATS_H
+#define FFS_STATS_H
+
+#include "postgres.h"
+
+#include "portability/instr_time.h"
+
+typedef enum FfsOperation
+{
+	FFS_OP_INSERT,
+	FFS_OP_UPDATE,
+	FFS_OP_DELETE,
+	FFS_OP_TRUNCATE,
+	FFS_OP_RESTORE,
+	FFS_OP_CREATE,
+	FFS_OP_CREATE_MANY,
+	FFS_OP_GET,
+	FFS_OP_GET_MANY,
+	FFS_OP_UPDATE_ONE,			/* ffs_update */
+	FFS_OP_DELETE_ONE,			/* ffs_delete */
+	FFS_NOPERATIONS
+} FfsOperation;
+
+extern void ffs_stats_init(void);
+/* True when there is shared memory to count in. */
+extern bool ffs_stats_enabled(void);
+
+/*
+ * Count `calls` and `rows` of an operation on a table (the root, for a
+ * partition) and the time it took; becomes visible when the transaction
+ * commits, is forgotten when the subtransaction or transaction aborts.
+ */
+extern void ffs_stats_count(Oid relid, FfsOperation op, uint64 calls, uint64 rows, uint64 nanoseconds);
+
+/* Count at once, whatever becomes of the transaction (it is about to fail). */
+extern void ffs_stats_count_error(Oid relid, FfsOperation op);
+extern void ffs_stats_count_violation(Oid relid);
+
+/*
+ * Health: a room registers its checks; each runs inside ffs_health, with its
+ * errors caught.  A check appends one or more results.
+ */
+typedef enum FfsHealthStatus
+{
+	FFS_HEALTHY, FFS_DEGRADED, FFS_UNHEALTHY, FFS_HEALTH_OFF
+} FfsHealthStatus;
+
+typedef struct FfsHealthSink FfsHealthSink;
+typedef void (*FfsHealthCheck) (FfsHealthSink *sink);
+extern void ffs_stats_register_check(const char *check_name, FfsHealthCheck check);
+/* message, details and hint are copied; details and hint may be NULL. */
+extern void ffs_stats_report(FfsHealthSink *sink, FfsHealthStatus status,
+							 const char *message, const char *details, const char *hint);
+
+#endif							/* FFS_STATS_H */

@@ -1,0 +1,8 @@
+#include "postgres.h"
+
+#include "tenancy/tenancy.h"
+
+void
+ffs_tenancy_init(void)
+{
+}
