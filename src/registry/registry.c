@@ -1,8 +1,17 @@
+/*-------------------------------------------------------------------------
+ *
+ * registry.c
+ *		Opens the registry room.
+ *
+ *-------------------------------------------------------------------------
+ */
 #include "postgres.h"
 
+#include "registry/internal.h"
 #include "registry/registry.h"
 
 void
 ffs_registry_init(void)
 {
+	ffs_registry_descriptor_init();
 }

@@ -49,17 +49,21 @@ extern const char *const ffs_registry_stamp_names[FFS_NSTAMPS];
 #define FFS_FROM_OPERATION	(-2)	/* end_operation */
 #define FFS_FROM_ACTOR		(-3)	/* ended_by, deleted_by */
 #define FFS_FROM_XID		(-4)	/* end_transaction_id, delete_transaction_id */
+/* of an audit table: */
+#define FFS_FROM_ENTRY_ID	(-5)
+#define FFS_FROM_FIELD		(-6)	/* field_name */
+#define FFS_FROM_OLD_VALUE	(-7)
+#define FFS_FROM_NEW_VALUE	(-8)
 
 /*
  * A managed relation as one backend knows it: the root, or one partition
- * with its own attribute numbers.  Lives until the next invalidation: look it
- * up anew after anything that may accept invalidation messages if in doubt;
- * row triggers look it up once a row.
+ * with its own attribute numbers.  A pointer stays good until the transaction
+ * ends, but may be out of date after an invalidation: whoever needs today's
+ * truth looks it up anew (row triggers do, once a row).
  */
 typedef struct FfsTable
 {
 	Oid			relid;			/* hash key */
-	bool		valid;			/* false: to be built again */
 	bool		managed;		/* false: not managed, all below is unset */
 
 	Oid			rootid;			/* the managed table; relid unless a partition */
@@ -67,7 +71,6 @@ typedef struct FfsTable
 	bool		soft_delete;
 	bool		has_stamps;		/* created_ and updated_ columns */
 
-	int			natts;			/* of relid's descriptor when built */
 	AttrNumber	stamp[FFS_NSTAMPS]; /* attribute of relid, 0 where there is none */
 	Bitmapset  *stamp_set;		/* the same as a set of attribute numbers */
 
@@ -90,11 +93,20 @@ typedef struct FfsTable
 	Oid			history;
 	Oid			audit;
 	Oid			deleted;
-	/* for each column of history / deleted, 1-based entry at [attno - 1] */
-	int			history_natts;
+	Oid			history_pk;		/* its index on (key, valid_from) */
+	Oid			history_ended;	/* its partial index on the ends of lives */
+	Oid			audit_sequence; /* gives entry_id */
+
+	/*
+	 * The columns of each, and where each comes from: the entry for
+	 * attribute n is map[n - 1].
+	 */
+	TupleDesc	history_desc;
 	AttrNumber *history_map;
-	int			deleted_natts;
+	TupleDesc	deleted_desc;
 	AttrNumber *deleted_map;
+	TupleDesc	audit_desc;
+	AttrNumber *audit_map;
 
 	/* NULL, or why the next write must fail with history_out_of_step. */
 	char	   *out_of_step;
@@ -112,9 +124,6 @@ extern FfsTable *ffs_registry_get(Oid relid, bool for_write);
 
 /* ffstorage.managed has changed for this root: forget descriptors everywhere at commit, here at once. */
 extern void ffs_registry_invalidate(Oid rootid);
-
-/* Counts up whenever any descriptor is thrown away: callers may cache a pointer with it. */
-extern uint64 ffs_registry_generation(void);
 
 /* Is ffstorage itself running DDL now (event triggers then stand aside)? */
 extern bool ffs_registry_in_ddl;
