@@ -34,10 +34,13 @@ extern bool ffs_tenancy_type_ok(Oid type);
 extern const char *ffs_tenancy_function(Oid type);
 
 /*
- * The policies of one relation, as SQL commands appended to buf, separated by
- * semicolons: a restrictive one that compares the tenant column, FORCE and
- * ENABLE ROW LEVEL SECURITY.  `managed` is the managed root that the relation
- * is, belongs to or stands beside; errors and counts name it.
+ * The policy of one relation, as SQL commands appended to buf, separated by
+ * semicolons: a restrictive one, ffstorage_tenant, that compares the tenant
+ * column (made anew where it is there), ENABLE and FORCE ROW LEVEL SECURITY.
+ * `relation`, `managed` and `tenant_column` are quoted where they must be,
+ * relations with their schema.  `managed` is what errors and counts name: the
+ * managed root, for itself and its partitions; what stands beside a table
+ * names itself, for a policy that names another table holds up its DROP.
  */
 extern void ffs_tenancy_policy_sql(StringInfo buf, const char *relation, const char *managed,
 								   const char *tenant_column, Oid type);
