@@ -17,9 +17,11 @@ DATA_built = sql/$(EXTENSION)--$(EXTVERSION).sql
 EXTRA_CLEAN = sql/$(EXTENSION)--$(EXTVERSION).sql tmp_check output_iso
 
 REGRESS = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
-REGRESS_OPTS = --inputdir=test
+REGRESS_OPTS = --inputdir=test $(EXPECTED_OPTS)
 ISOLATION = $(patsubst test/specs/%.spec,%,$(sort $(wildcard test/specs/*.spec)))
-ISOLATION_OPTS = --inputdir=test --outputdir=.
+ISOLATION_OPTS = --inputdir=test --outputdir=. $(EXPECTED_OPTS)
+# 15 finds the top-level expected/ by itself, later ones have to be told.
+EXPECTED_OPTS = $(if $(filter 15,$(MAJORVERSION)),,--expecteddir=.)
 
 PG_CONFIG ?= pg_config
 # Warnings are for our own code: the server's headers count as the system's.
