@@ -1,8 +1,19 @@
+/*-------------------------------------------------------------------------
+ *
+ * temporal.c
+ *		Opens the temporal room.
+ *
+ *-------------------------------------------------------------------------
+ */
 #include "postgres.h"
 
 #include "temporal/temporal.h"
+#include "temporal/write.h"
 
 void
 ffs_temporal_init(void)
 {
+	ffs_temporal_transaction_init();
+	ffs_temporal_buffer_init();
+	ffs_temporal_triggers_init();
 }

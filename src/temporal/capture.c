@@ -1,0 +1,746 @@
+/*-------------------------------------------------------------------------
+ *
+ * capture.c
+ *		What a change of a managed row leaves behind.
+ *
+ * scd2 keeps what others could have seen.  A row version counts as written by
+ * this transaction if its xmin is ours, and its transaction_id and valid_from
+ * are, too: xmin alone would take an update of excluded columns, which leaves
+ * the stamps alone, for a version; the columns alone would be fooled by xids
+ * that a dump brought from another cluster.
+ *
+ * The ends of lives are looked for with SnapshotSelf: the question is what has
+ * been committed by now, not what our snapshot sees.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "commands/sequence.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "partitioning/partdesc.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/date.h"
+#include "utils/fmgroids.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/numeric.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "utils/xid8.h"
+
+#include "base/base.h"
+#include "temporal/temporal.h"
+#include "temporal/write.h"
+
+/* What goes into the columns of a side table that are not the table's. */
+typedef struct SideValues
+{
+	TimestampTz at;
+	const char *operation;
+	const char *field;
+	Datum		old_value;		/* jsonb; 0 is NULL */
+	Datum		new_value;
+} SideValues;
+
+/* ---- time ---- */
+
+TimestampTz
+ffs_temporal_follow(TimestampTz previous)
+{
+	TimestampTz now = ffs_temporal_now();
+
+	if (previous < now)
+		return now;
+	if (TIMESTAMP_NOT_FINITE(previous))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("a row of a managed table begins at infinity"),
+				 errdetail("No version can follow it."),
+				 errhint("Take the table out with ffs_unmanage() and mend the row's time stamps.")));
+	return previous + 1;
+}
+
+bool
+ffs_temporal_is_own_version(FfsTable *table, HeapTuple tuple, TupleDesc desc)
+{
+	bool		isnull;
+	Datum		value;
+
+	if (!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data)))
+		return false;
+	value = heap_getattr(tuple, table->stamp[FFS_TRANSACTION_ID], desc, &isnull);
+	if (isnull || !FullTransactionIdEquals(DatumGetFullTransactionId(value), ffs_temporal_xid()))
+		return false;
+	value = heap_getattr(tuple, table->stamp[FFS_VALID_FROM], desc, &isnull);
+	return !isnull && DatumGetTimestampTz(value) >= ffs_temporal_now();
+}
+
+static TimestampTz
+time_attribute(HeapTuple tuple, AttrNumber attno, TupleDesc desc, TimestampTz otherwise)
+{
+	bool		isnull;
+	Datum		value = heap_getattr(tuple, attno, desc, &isnull);
+
+	return isnull ? otherwise : DatumGetTimestampTz(value);
+}
+
+bool
+ffs_temporal_same_value(TupleDesc desc, AttrNumber attno, Datum a, bool anull, Datum b, bool bnull)
+{
+	Form_pg_attribute att = TupleDescAttr(desc, attno - 1);
+
+	if (anull || bnull)
+		return anull == bnull;
+	if (a == b)
+		return true;
+	return datum_image_eq(a, b, att->attbyval, att->attlen);
+}
+
+/* ---- rows for side tables ---- */
+
+static void
+buffer_side_row(FfsTable *table, Oid target, TupleDesc side_desc, const AttrNumber *map,
+				const Datum *values, const bool *nulls, const SideValues *side)
+{
+	Datum	   *out = palloc(sizeof(Datum) * side_desc->natts);
+	bool	   *outnulls = palloc0(sizeof(bool) * side_desc->natts);
+
+	for (int i = 0; i < side_desc->natts; i++)
+	{
+		AttrNumber	source = map[i];
+
+		if (source > 0)
+		{
+			out[i] = values[source - 1];
+			outnulls[i] = nulls[source - 1];
+			continue;
+		}
+		switch (source)
+		{
+			case FFS_FROM_END_TIME:
+				out[i] = TimestampTzGetDatum(side->at);
+				break;
+			case FFS_FROM_OPERATION:
+				out[i] = CStringGetTextDatum(side->operation);
+				break;
+			case FFS_FROM_ACTOR:
+				out[i] = ffs_temporal_actor_datum();
+				break;
+			case FFS_FROM_XID:
+				out[i] = FullTransactionIdGetDatum(ffs_temporal_xid());
+				break;
+			case FFS_FROM_ENTRY_ID:
+				out[i] = Int64GetDatum(nextval_internal(table->audit_sequence, false));
+				break;
+			case FFS_FROM_FIELD:
+				outnulls[i] = side->field == NULL;
+				out[i] = side->field ? CStringGetTextDatum(side->field) : (Datum) 0;
+				break;
+			case FFS_FROM_OLD_VALUE:
+				out[i] = side->old_value;
+				outnulls[i] = side->old_value == 0;
+				break;
+			case FFS_FROM_NEW_VALUE:
+				out[i] = side->new_value;
+				outnulls[i] = side->new_value == 0;
+				break;
+			default:
+				out[i] = (Datum) 0;
+				outnulls[i] = true;
+				break;
+		}
+	}
+	ffs_temporal_buffer_row(table->rootid, target, side_desc, out, outnulls);
+	pfree(out);
+	pfree(outnulls);
+}
+
+static void
+buffer_whole_row(FfsTable *table, Oid target, TupleDesc side_desc, const AttrNumber *map,
+				 HeapTuple tuple, TupleDesc desc, const SideValues *side)
+{
+	Datum	   *values = palloc(sizeof(Datum) * desc->natts);
+	bool	   *nulls = palloc(sizeof(bool) * desc->natts);
+
+	heap_deform_tuple(tuple, desc, values, nulls);
+	buffer_side_row(table, target, side_desc, map, values, nulls, side);
+	pfree(values);
+	pfree(nulls);
+}
+
+void
+ffs_temporal_close_version(FfsTable *table, HeapTuple old, TupleDesc desc,
+						   TimestampTz end, const char *operation)
+{
+	SideValues	side = {.at = end,.operation = operation};
+
+	buffer_whole_row(table, table->history, table->history_desc, table->history_map,
+					 old, desc, &side);
+}
+
+/* ---- jsonb ---- */
+
+/* A value of any type as a JsonbValue; what `to` refers to may live in the current context. */
+static void
+push_value(JsonbParseState **state, JsonbIteratorToken token, Oid type, Datum value, bool isnull)
+{
+	JsonbValue	jbv;
+	Jsonb	   *jsonb;
+
+	if (isnull)
+	{
+		jbv.type = jbvNull;
+		pushJsonbValue(state, token, &jbv);
+		return;
+	}
+	switch (type)
+	{
+		case BOOLOID:
+			jbv.type = jbvBool;
+			jbv.val.boolean = DatumGetBool(value);
+			break;
+		case INT2OID:
+			jbv.type = jbvNumeric;
+			jbv.val.numeric = int64_to_numeric(DatumGetInt16(value));
+			break;
+		case INT4OID:
+			jbv.type = jbvNumeric;
+			jbv.val.numeric = int64_to_numeric(DatumGetInt32(value));
+			break;
+		case INT8OID:
+			jbv.type = jbvNumeric;
+			jbv.val.numeric = int64_to_numeric(DatumGetInt64(value));
+			break;
+		case TEXTOID:
+		case VARCHAROID:
+			{
+				text	   *t = DatumGetTextPP(value);
+
+				jbv.type = jbvString;
+				jbv.val.string.val = VARDATA_ANY(t);
+				jbv.val.string.len = VARSIZE_ANY_EXHDR(t);
+				break;
+			}
+		case UUIDOID:
+			jbv.type = jbvString;
+			jbv.val.string.val = DatumGetCString(DirectFunctionCall1(uuid_out, value));
+			jbv.val.string.len = strlen(jbv.val.string.val);
+			break;
+		case TIMESTAMPTZOID:
+		case TIMESTAMPOID:
+		case DATEOID:
+			jbv.type = jbvString;
+			jbv.val.string.val = JsonEncodeDateTime(NULL, value, type, NULL);
+			jbv.val.string.len = strlen(jbv.val.string.val);
+			break;
+		default:
+			{
+				/* the server's own rules, for every other type */
+				FmgrInfo	flinfo;
+
+				fmgr_info(F_TO_JSONB, &flinfo);
+				fmgr_info_set_expr((Node *) makeFuncExpr(F_TO_JSONB, JSONBOID,
+														 list_make1(makeNullConst(type, -1, InvalidOid)),
+														 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL),
+								   &flinfo);
+				jsonb = DatumGetJsonbP(FunctionCall1(&flinfo, value));
+				if (!JB_ROOT_IS_SCALAR(jsonb))
+				{
+					JsonbIterator *it = JsonbIteratorInit(&jsonb->root);
+					JsonbIteratorToken t;
+					JsonbValue	v;
+
+					/* containers go in token by token */
+					while ((t = JsonbIteratorNext(&it, &v, false)) != WJB_DONE)
+						pushJsonbValue(state, t, t < WJB_BEGIN_ARRAY ? &v : NULL);
+					return;
+				}
+				(void) JsonbExtractScalar(&jsonb->root, &jbv);
+				break;
+			}
+	}
+	pushJsonbValue(state, token, &jbv);
+}
+
+/* One value as jsonb. */
+static Datum
+value_jsonb(Oid type, Datum value, bool isnull)
+{
+	JsonbParseState *state = NULL;
+	JsonbValue	jbv;
+	JsonbValue *result;
+
+	if (isnull)
+	{
+		jbv.type = jbvNull;
+		PG_RETURN_JSONB_P(JsonbValueToJsonb(&jbv));
+	}
+	/* an array of one, raw-scalar style, is how a lone scalar is stored */
+	switch (type)
+	{
+		case BOOLOID:
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case TEXTOID:
+		case VARCHAROID:
+		case UUIDOID:
+		case TIMESTAMPTZOID:
+		case TIMESTAMPOID:
+		case DATEOID:
+			pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+			push_value(&state, WJB_ELEM, type, value, false);
+			result = pushJsonbValue(&state, WJB_END_ARRAY, NULL);
+			PG_RETURN_JSONB_P(JsonbValueToJsonb(&result->val.array.elems[0]));
+		default:
+			{
+				FmgrInfo	flinfo;
+
+				fmgr_info(F_TO_JSONB, &flinfo);
+				fmgr_info_set_expr((Node *) makeFuncExpr(F_TO_JSONB, JSONBOID,
+														 list_make1(makeNullConst(type, -1, InvalidOid)),
+														 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL),
+								   &flinfo);
+				return FunctionCall1(&flinfo, value);
+			}
+	}
+}
+
+static void
+push_key(JsonbParseState **state, const char *name)
+{
+	JsonbValue	key;
+
+	key.type = jbvString;
+	key.val.string.val = unconstify(char *, name);
+	key.val.string.len = strlen(name);
+	pushJsonbValue(state, WJB_KEY, &key);
+}
+
+/* The whole row as a jsonb object, excluded columns left out. */
+static Datum
+row_jsonb(FfsTable *table, HeapTuple tuple, TupleDesc desc)
+{
+	JsonbParseState *state = NULL;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		bool		isnull;
+		Datum		value;
+
+		if (att->attisdropped || bms_is_member(att->attnum, table->excluded))
+			continue;
+		value = heap_getattr(tuple, att->attnum, desc, &isnull);
+		push_key(&state, NameStr(att->attname));
+		push_value(&state, WJB_VALUE, getBaseType(att->atttypid), value, isnull);
+	}
+	PG_RETURN_JSONB_P(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+}
+
+Datum
+ffs_temporal_key_jsonb(FfsTable *table, HeapTuple tuple, TupleDesc desc)
+{
+	JsonbParseState *state = NULL;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	for (int i = 0; i < table->nkeys; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, table->key[i] - 1);
+		bool		isnull;
+		Datum		value = heap_getattr(tuple, att->attnum, desc, &isnull);
+
+		push_key(&state, NameStr(att->attname));
+		push_value(&state, WJB_VALUE, getBaseType(att->atttypid), value, isnull);
+	}
+	PG_RETURN_JSONB_P(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+}
+
+/* ---- audit ---- */
+
+void
+ffs_temporal_audit_row(FfsTable *table, HeapTuple tuple, TupleDesc desc,
+					   const char *operation, bool is_new, TimestampTz at)
+{
+	SideValues	side = {.at = at,.operation = operation};
+
+	if (is_new)
+		side.new_value = row_jsonb(table, tuple, desc);
+	else
+		side.old_value = row_jsonb(table, tuple, desc);
+	buffer_whole_row(table, table->audit, table->audit_desc, table->audit_map, tuple, desc, &side);
+}
+
+void
+ffs_temporal_audit_fields(FfsTable *table, TupleTableSlot *old, TupleTableSlot *new, TimestampTz at)
+{
+	TupleDesc	desc = old->tts_tupleDescriptor;
+	SideValues	side = {.at = at,.operation = "update"};
+
+	slot_getallattrs(old);
+	slot_getallattrs(new);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (att->attisdropped || bms_is_member(att->attnum, table->stamp_set) ||
+			bms_is_member(att->attnum, table->excluded))
+			continue;
+		if (ffs_temporal_same_value(desc, att->attnum, old->tts_values[i], old->tts_isnull[i],
+									new->tts_values[i], new->tts_isnull[i]))
+			continue;
+		side.field = NameStr(att->attname);
+		side.old_value = value_jsonb(getBaseType(att->atttypid), old->tts_values[i], old->tts_isnull[i]);
+		side.new_value = value_jsonb(getBaseType(att->atttypid), new->tts_values[i], new->tts_isnull[i]);
+		buffer_side_row(table, table->audit, table->audit_desc, table->audit_map,
+						new->tts_values, new->tts_isnull, &side);
+	}
+}
+
+/* ---- ends of lives ---- */
+
+static void
+key_values(FfsTable *table, HeapTuple tuple, TupleDesc desc, Datum *values)
+{
+	for (int i = 0; i < table->nkeys; i++)
+	{
+		bool		isnull;
+
+		values[i] = heap_getattr(tuple, table->key[i], desc, &isnull);
+		if (isnull)
+			elog(ERROR, "null in primary key of \"%s\"", get_rel_name(table->relid));
+	}
+}
+
+static AttrNumber
+side_attribute(TupleDesc desc, const AttrNumber *map, AttrNumber source)
+{
+	for (int i = 0; i < desc->natts; i++)
+	{
+		if (map[i] == source)
+			return i + 1;
+	}
+	elog(ERROR, "a side table lacks its column %d", source);
+}
+
+/*
+ * The closed version of this key with the greatest valid_from, in a slot that
+ * the caller drops; NULL where there is none.
+ */
+static TupleTableSlot *
+last_closed_version(FfsTable *table, Relation history, HeapTuple tuple, TupleDesc desc)
+{
+	Relation	index = index_open(table->history_pk, AccessShareLock);
+	TupleTableSlot *slot = table_slot_create(history, NULL);
+	Datum		key[INDEX_MAX_KEYS];
+
+	key_values(table, tuple, desc, key);
+	if (!ffs_base_fetch_by_key(history, index, table->nkeys, key, SnapshotSelf, true, slot))
+	{
+		ExecDropSingleTupleTableSlot(slot);
+		slot = NULL;
+	}
+	index_close(index, AccessShareLock);
+	return slot;
+}
+
+static Datum
+slot_value(TupleTableSlot *slot, const AttrNumber *map, AttrNumber source)
+{
+	bool		isnull;
+	Datum		value = slot_getattr(slot, side_attribute(slot->tts_tupleDescriptor, map, source), &isnull);
+
+	if (isnull)
+		elog(ERROR, "null in a closed version");
+	return value;
+}
+
+void
+ffs_temporal_amend_end(FfsTable *table, HeapTuple old, TupleDesc desc, const char *operation)
+{
+	Relation	history;
+	TupleTableSlot *slot;
+
+	/* what this statement has written must be there, and from an earlier command */
+	ffs_temporal_buffer_flush(table->rootid);
+	CommandCounterIncrement();
+
+	history = table_open(table->history, RowExclusiveLock);
+	slot = last_closed_version(table, history, old, desc);
+	if (slot != NULL)
+	{
+		Datum		xid = slot_value(slot, table->history_map, FFS_FROM_XID);
+		Datum		op = slot_value(slot, table->history_map, FFS_FROM_OPERATION);
+		Datum		end = slot_value(slot, table->history_map, FFS_FROM_END_TIME);
+
+		if (FullTransactionIdEquals(DatumGetFullTransactionId(xid), ffs_temporal_xid()) &&
+			strcmp(TextDatumGetCString(op), "update") == 0 &&
+			DatumGetTimestampTz(end) == time_attribute(old, table->stamp[FFS_VALID_FROM], desc, 0))
+		{
+			TupleTableSlot *amended = table_slot_create(history, NULL);
+			HeapTuple	tuple = ExecCopySlotHeapTuple(slot);
+			int			cols[2];
+			Datum		values[2];
+			bool		nulls[2] = {false, false};
+
+			cols[0] = side_attribute(slot->tts_tupleDescriptor, table->history_map, FFS_FROM_OPERATION);
+			cols[1] = side_attribute(slot->tts_tupleDescriptor, table->history_map, FFS_FROM_ACTOR);
+			values[0] = CStringGetTextDatum(operation);
+			values[1] = ffs_temporal_actor_datum();
+			tuple = heap_modify_tuple_by_cols(tuple, slot->tts_tupleDescriptor, 2, cols, values, nulls);
+			ExecForceStoreHeapTuple(tuple, amended, false);
+			ffs_base_update_slot(history, slot, amended);
+			CommandCounterIncrement();
+			ExecDropSingleTupleTableSlot(amended);
+		}
+		ExecDropSingleTupleTableSlot(slot);
+	}
+	table_close(history, RowExclusiveLock);
+}
+
+void
+ffs_temporal_keep_deleted(FfsTable *table, HeapTuple old, TupleDesc desc, TimestampTz at)
+{
+	SideValues	side = {.at = at};
+
+	buffer_whole_row(table, table->deleted, table->deleted_desc, table->deleted_map, old, desc, &side);
+}
+
+void
+ffs_temporal_end_row(FfsTable *table, HeapTuple old, TupleDesc desc, const char *operation)
+{
+	TimestampTz at = ffs_temporal_now();
+
+	switch (table->strategy)
+	{
+		case FFS_STRATEGY_SCD2:
+			at = ffs_temporal_follow(time_attribute(old, table->stamp[FFS_VALID_FROM], desc, 0));
+			if (ffs_temporal_is_own_version(table, old, desc))
+			{
+				bool		isnull;
+
+				/* nobody else has seen it; what others saw ended here */
+				if (DatumGetInt32(heap_getattr(old, table->stamp[FFS_VERSION], desc, &isnull)) > 1)
+					ffs_temporal_amend_end(table, old, desc, operation);
+			}
+			else
+				ffs_temporal_close_version(table, old, desc, at, operation);
+			break;
+		case FFS_STRATEGY_COPY_ON_CHANGE:
+			if (table->has_stamps)
+			{
+				TimestampTz last = time_attribute(old, table->stamp[FFS_UPDATED_AT], desc, 0);
+
+				if (last > at)
+					at = last;
+				if (last == at && !TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(old->t_data)))
+					at = ffs_temporal_follow(last);
+			}
+			ffs_temporal_audit_row(table, old, desc, operation, false, at);
+			break;
+		case FFS_STRATEGY_NONE:
+			break;
+	}
+	if (table->soft_delete)
+		ffs_temporal_keep_deleted(table, old, desc, at);
+}
+
+void
+ffs_temporal_link_lives(FfsTable *table, HeapTuple old, HeapTuple new, TupleDesc desc, TimestampTz at)
+{
+	Oid			target = ffs_base_catalog_relid("rekeys");
+	Relation	rel = table_open(target, RowExclusiveLock);
+	Datum		values[5];
+	bool		nulls[5] = {false};
+
+	if (RelationGetDescr(rel)->natts != 5)
+		elog(ERROR, "ffstorage.rekeys has %d columns", RelationGetDescr(rel)->natts);
+	values[0] = ObjectIdGetDatum(table->rootid);
+	values[1] = ffs_temporal_key_jsonb(table, old, desc);
+	values[2] = ffs_temporal_key_jsonb(table, new, desc);
+	values[3] = TimestampTzGetDatum(at);
+	values[4] = FullTransactionIdGetDatum(ffs_temporal_xid());
+	ffs_temporal_buffer_row(table->rootid, target, RelationGetDescr(rel), values, nulls);
+	table_close(rel, NoLock);
+}
+
+bool
+ffs_temporal_last_end(FfsTable *table, HeapTuple tuple, TupleDesc desc, TimestampTz *end)
+{
+	Relation	history = table_open(table->history, AccessShareLock);
+	TupleTableSlot *slot = last_closed_version(table, history, tuple, desc);
+	bool		found = false;
+
+	if (slot != NULL)
+	{
+		*end = DatumGetTimestampTz(slot_value(slot, table->history_map, FFS_FROM_END_TIME));
+		found = true;
+		ExecDropSingleTupleTableSlot(slot);
+	}
+	table_close(history, AccessShareLock);
+	return found;
+}
+
+/* A scan of the ends of lives at or after the transaction's stamp. */
+static IndexScanDesc
+begin_ends_scan(Relation history, Relation index)
+{
+	ScanKeyData key;
+	IndexScanDesc scan = index_beginscan(history, index, SnapshotSelf, 1, 0);
+
+	ScanKeyInit(&key, 1, BTGreaterEqualStrategyNumber, F_TIMESTAMPTZ_GE,
+				TimestampTzGetDatum(ffs_temporal_now()));
+	index_rescan(scan, &key, 1, NULL, 0);
+	return scan;
+}
+
+bool
+ffs_temporal_any_end(FfsTable *table)
+{
+	Relation	history = table_open(table->history, AccessShareLock);
+	Relation	index = index_open(table->history_ended, AccessShareLock);
+	IndexScanDesc scan = begin_ends_scan(history, index);
+	TupleTableSlot *slot = table_slot_create(history, NULL);
+	bool		found = index_getnext_slot(scan, ForwardScanDirection, slot);
+
+	ExecDropSingleTupleTableSlot(slot);
+	index_endscan(scan);
+	index_close(index, AccessShareLock);
+	table_close(history, AccessShareLock);
+	return found;
+}
+
+/*
+ * The row of the managed table that has the key of a closed version, if this
+ * transaction wrote it as a first version that begins too early: stamp it
+ * again, just past the end of the life before.
+ */
+static void
+settle_one(FfsTable *root, Relation rel, TupleTableSlot *ended)
+{
+	FfsTable   *table = root;
+	Relation	leaf = rel;
+	Relation	index;
+	TupleTableSlot *slot;
+	Datum		key[INDEX_MAX_KEYS];
+	TimestampTz end = DatumGetTimestampTz(slot_value(ended, root->history_map, FFS_FROM_END_TIME));
+
+	for (int i = 0; i < root->nkeys; i++)
+	{
+		bool		isnull;
+
+		key[i] = slot_getattr(ended,
+							  side_attribute(ended->tts_tupleDescriptor, root->history_map, root->key[i]),
+							  &isnull);
+	}
+
+	/* in a partitioned table, the leaf whose own index finds the key */
+	index = index_open(table->pk_index, AccessShareLock);
+	slot = table_slot_create(leaf, NULL);
+	if (ffs_base_fetch_by_key(leaf, index, table->nkeys, key, SnapshotSelf, false, slot))
+	{
+		HeapTuple	tuple = ExecCopySlotHeapTuple(slot);
+		TupleDesc	desc = RelationGetDescr(leaf);
+		bool		isnull;
+
+		tuple->t_self = slot->tts_tid;
+		if (ffs_temporal_is_own_version(table, tuple, desc) &&
+			DatumGetInt32(heap_getattr(tuple, table->stamp[FFS_VERSION], desc, &isnull)) == 1 &&
+			time_attribute(tuple, table->stamp[FFS_VALID_FROM], desc, 0) <= end)
+		{
+			TupleTableSlot *newslot = table_slot_create(leaf, NULL);
+			int			col = table->stamp[FFS_VALID_FROM];
+			Datum		value = TimestampTzGetDatum(end + 1);
+			bool		null = false;
+
+			CommandCounterIncrement();
+			ExecForceStoreHeapTuple(heap_modify_tuple_by_cols(tuple, desc, 1, &col, &value, &null),
+									newslot, false);
+			ffs_base_update_slot(leaf, slot, newslot);
+			CommandCounterIncrement();
+			ExecDropSingleTupleTableSlot(newslot);
+		}
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	index_close(index, AccessShareLock);
+}
+
+void
+ffs_temporal_settle_inserts(FfsTable *table)
+{
+	Relation	history = table_open(table->history, AccessShareLock);
+	Relation	index = index_open(table->history_ended, AccessShareLock);
+	IndexScanDesc scan = begin_ends_scan(history, index);
+	TupleTableSlot *slot = table_slot_create(history, NULL);
+	List	   *ends = NIL;
+	ListCell   *lc;
+
+	/*
+	 * Ends that were there when the statement began, or that are our own,
+	 * were seen by the row trigger.
+	 */
+	while (index_getnext_slot(scan, ForwardScanDirection, slot))
+	{
+		bool		isnull;
+		TransactionId xmin = DatumGetTransactionId(slot_getsysattr(slot, MinTransactionIdAttributeNumber, &isnull));
+
+		CHECK_FOR_INTERRUPTS();
+		if (TransactionIdIsCurrentTransactionId(xmin) ||
+			!TransactionIdIsNormal(xmin) ||
+			!XidInMVCCSnapshot(xmin, GetActiveSnapshot()))
+			continue;
+		ends = lappend(ends, ExecCopySlotHeapTuple(slot));
+	}
+	index_endscan(scan);
+	index_close(index, AccessShareLock);
+
+	foreach(lc, ends)
+	{
+		TupleTableSlot *ended = MakeSingleTupleTableSlot(table->history_desc, &TTSOpsHeapTuple);
+		Relation	rel;
+		FfsTable   *root = ffs_registry_get(table->rootid, true);
+
+		ExecStoreHeapTuple(lfirst(lc), ended, false);
+		rel = table_open(root->rootid, RowExclusiveLock);
+		if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
+		{
+			List	   *leaves = RelationGetPartitionDesc(rel, true)->nparts > 0 ?
+				find_all_inheritors(root->rootid, RowExclusiveLock, NULL) : NIL;
+			ListCell   *leaf;
+
+			foreach(leaf, leaves)
+			{
+				if (get_rel_relkind(lfirst_oid(leaf)) == RELKIND_RELATION)
+				{
+					Relation	leaf_rel = table_open(lfirst_oid(leaf), NoLock);
+					FfsTable   *leaf_table = ffs_registry_get(lfirst_oid(leaf), true);
+
+					settle_one(leaf_table, leaf_rel, ended);
+					table_close(leaf_rel, NoLock);
+				}
+			}
+		}
+		else
+			settle_one(root, rel, ended);
+		table_close(rel, NoLock);
+		ExecDropSingleTupleTableSlot(ended);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(history, AccessShareLock);
+}

@@ -1,0 +1,910 @@
+/*-------------------------------------------------------------------------
+ *
+ * triggers.c
+ *		What PostgreSQL calls when a managed table is written.
+ *
+ * row_change fires before each row, last of the table's BEFORE ROW triggers
+ * (the registry keeps it so): what it lets pass is what is stored.  It stamps
+ * the new row and hands the old one to the buffers.  statement_end writes the
+ * buffers out.  A BEFORE INSERT trigger cannot know whether a row goes in (ON
+ * CONFLICT) or is only half of a move to another partition: is_new_row, in
+ * the WHEN clause of an AFTER ROW trigger, is called when it has gone in.
+ *
+ * A row that an UPDATE moves to another partition fires BEFORE UPDATE and
+ * BEFORE DELETE on its old partition and BEFORE INSERT on its new one.  The
+ * DELETE is recognised by its tid, which only the UPDATE before it in the same
+ * command can have handed over; the INSERT by the key that follows.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "commands/trigger.h"
+#include "executor/executor.h"
+#include "executor/nodeModifyTable.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "lib/ilist.h"
+#include "miscadmin.h"
+#include "portability/instr_time.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "utils/xid8.h"
+
+#include "base/base.h"
+#include "registry/registry.h"
+#include "stats/stats.h"
+#include "temporal/temporal.h"
+#include "temporal/write.h"
+#include "tenancy/tenancy.h"
+
+PG_FUNCTION_INFO_V1(row_change);
+PG_FUNCTION_INFO_V1(row_inserted);
+PG_FUNCTION_INFO_V1(is_new_row);
+PG_FUNCTION_INFO_V1(statement_begin);
+PG_FUNCTION_INFO_V1(statement_end);
+PG_FUNCTION_INFO_V1(table_truncate);
+PG_FUNCTION_INFO_V1(side_read_only);
+
+/* The last row that BEFORE UPDATE saw in a partition. */
+static struct
+{
+	Oid			relid;
+	ItemPointerData tid;
+	CommandId	cid;
+	SubTransactionId subid;
+}			last_update;
+
+/* A row on its way from one partition to another. */
+static struct
+{
+	bool		active;
+	SubTransactionId subid;
+	FfsTable   *source;			/* the partition that it leaves */
+	TupleDesc	desc;			/* of that partition, copied */
+	HeapTuple	row;			/* as the UPDATE stamped it, in the source's shape */
+}			move;
+
+/* What BEFORE UPDATE stamped last in a partition, in case it moves. */
+static HeapTuple last_update_row = NULL;
+static MemoryContext last_update_context = NULL;	/* holds that and what `move` points to */
+
+/* What BEFORE INSERT passed last, for is_new_row. */
+static struct
+{
+	Oid			rootid;
+	bool		moved;
+	bool		audited;
+}			last_insert;
+
+/* ffs_restore is at work on this table. */
+static struct
+{
+	Oid			rootid;
+	int32		version;
+	const char *operation;
+}			restoring;
+
+/*
+ * What the statements of this transaction did to a table, until they end:
+ * for the figures, and whether inserts must look for ends of lives.
+ */
+typedef struct Activity
+{
+	dlist_node	node;
+	Oid			rootid;
+	SubTransactionId subid;
+	bool		ends_seen;		/* ends of lives at or after our stamp, or our own */
+	uint64		rows[FFS_OP_TRUNCATE + 1];
+	bool		started[FFS_OP_TRUNCATE + 1];
+	instr_time	start[FFS_OP_TRUNCATE + 1];
+} Activity;
+
+static dlist_head activities = DLIST_STATIC_INIT(activities);
+
+static Activity *
+activity_of(Oid rootid)
+{
+	SubTransactionId subid = GetCurrentSubTransactionId();
+	dlist_iter	iter;
+	Activity   *activity;
+
+	dlist_foreach(iter, &activities)
+	{
+		activity = dlist_container(Activity, node, iter.cur);
+		if (activity->rootid == rootid && activity->subid == subid)
+			return activity;
+	}
+	activity = MemoryContextAllocZero(TopTransactionContext, sizeof(Activity));
+	activity->rootid = rootid;
+	activity->subid = subid;
+	dlist_push_head(&activities, &activity->node);
+	return activity;
+}
+
+/* ---- checks of the protocol ---- */
+
+static TriggerData *
+trigger_data(FunctionCallInfo fcinfo, const char *name)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" was not called by a trigger", name),
+				 errdetail("It is one of the functions that ffs_manage() makes triggers of."),
+				 errhint("Write to the managed table instead.")));
+	return (TriggerData *) fcinfo->context;
+}
+
+/* ---- stamps ---- */
+
+typedef struct NewValues
+{
+	int			n;
+	int			cols[FFS_NSTAMPS + 1];
+	Datum		values[FFS_NSTAMPS + 1];
+	bool		nulls[FFS_NSTAMPS + 1];
+} NewValues;
+
+static inline void
+put_attribute(NewValues *nv, AttrNumber attno, Datum value, bool isnull)
+{
+	if (attno == 0)
+		return;
+	nv->cols[nv->n] = attno;
+	nv->values[nv->n] = value;
+	nv->nulls[nv->n] = isnull;
+	nv->n++;
+}
+
+static inline void
+put_stamp(NewValues *nv, FfsTable *table, FfsStamp stamp, Datum value)
+{
+	put_attribute(nv, table->stamp[stamp], value, false);
+}
+
+/* The stamp of a new row keeps what the old one has. */
+static inline void
+keep_stamp(NewValues *nv, FfsTable *table, FfsStamp stamp, TupleTableSlot *old)
+{
+	if (table->stamp[stamp] != 0)
+	{
+		bool		isnull;
+		Datum		value = slot_getattr(old, table->stamp[stamp], &isnull);
+
+		put_attribute(nv, table->stamp[stamp], value, isnull);
+	}
+}
+
+static HeapTuple
+with_values(HeapTuple tuple, TupleDesc desc, NewValues *nv)
+{
+	if (nv->n == 0)
+		return tuple;
+	return heap_modify_tuple_by_cols(tuple, desc, nv->n, nv->cols, nv->values, nv->nulls);
+}
+
+/* ---- moves between partitions ---- */
+
+static void
+forget_move(void)
+{
+	move.active = false;
+	last_update.relid = InvalidOid;
+	last_update_row = NULL;
+	if (last_update_context != NULL)
+		MemoryContextReset(last_update_context);
+}
+
+/*
+ * A row left its partition and never arrived: a user's trigger suppressed the
+ * INSERT.  That is a deletion.
+ */
+static void
+settle_lost_move(void)
+{
+	FfsTable   *table = move.source;
+	HeapTuple	row = move.row;
+	TupleDesc	desc = move.desc;
+	TimestampTz at = ffs_temporal_now();
+
+	if (!move.active)
+		return;
+	move.active = false;
+	if (move.subid != GetCurrentSubTransactionId())
+		return;
+	if (table->strategy == FFS_STRATEGY_SCD2)
+	{
+		bool		isnull;
+
+		/* the UPDATE has closed the version that others saw; it was the last */
+		at = DatumGetTimestampTz(heap_getattr(row, table->stamp[FFS_VALID_FROM], desc, &isnull));
+		ffs_temporal_amend_end(table, row, desc, "delete");
+		activity_of(table->rootid)->ends_seen = true;
+	}
+	else if (table->strategy == FFS_STRATEGY_COPY_ON_CHANGE)
+		ffs_temporal_audit_row(table, row, desc, "delete", false, at);
+	if (table->soft_delete)
+		ffs_temporal_keep_deleted(table, row, desc, at);
+}
+
+/* Is this BEFORE INSERT the other half of the pending move? */
+static bool
+arrives_by_move(FfsTable *table, HeapTuple tuple, TupleDesc desc)
+{
+	if (!move.active || move.subid != GetCurrentSubTransactionId() ||
+		move.source->rootid != table->rootid)
+		return false;
+	for (int i = 0; i < table->nkeys; i++)
+	{
+		bool		anull,
+					bnull;
+		Datum		a = heap_getattr(tuple, table->key[i], desc, &anull);
+		Datum		b = heap_getattr(move.row, move.source->key[i], move.desc, &bnull);
+
+		if (!ffs_temporal_same_value(desc, table->key[i], a, anull, b, bnull))
+			return false;
+	}
+	return true;
+}
+
+/* ---- references to other tenants' rows ---- */
+
+static void
+check_tenant(FfsTable *table, HeapTuple tuple, TupleDesc desc)
+{
+	bool		isnull;
+	Datum		value;
+
+	if (table->tenant == 0)
+		return;
+	value = heap_getattr(tuple, table->tenant, desc, &isnull);
+	ffs_tenancy_check_row(table->rootid, table->tenant_type, value, isnull);
+}
+
+/* ---- the row trigger ---- */
+
+static HeapTuple
+insert_row(TriggerData *td, FfsTable *table)
+{
+	HeapTuple	tuple = td->tg_trigtuple;
+	TupleDesc	desc = RelationGetDescr(td->tg_relation);
+	NewValues	nv = {.n = 0};
+	TimestampTz now;
+	bool		restore = restoring.rootid == table->rootid;
+	int32		version = 1;
+
+	if (arrives_by_move(table, tuple, desc))
+	{
+		move.active = false;
+		check_tenant(table, tuple, desc);
+		last_insert.rootid = table->rootid;
+		last_insert.moved = true;
+		last_insert.audited = false;
+		ffs_temporal_references_check(table, td->tg_relation, NULL, tuple);
+		return tuple;
+	}
+	settle_lost_move();
+
+	if (table->tenant != 0)
+	{
+		Datum		value;
+
+		if (heap_attisnull(tuple, table->tenant, desc) &&
+			ffs_tenancy_default(table->tenant_type, &value))
+		{
+			put_attribute(&nv, table->tenant, value, false);
+			tuple = with_values(tuple, desc, &nv);
+			nv.n = 0;
+		}
+		check_tenant(table, tuple, desc);
+		ffs_temporal_references_check(table, td->tg_relation, NULL, tuple);
+	}
+
+	now = ffs_temporal_now();
+	if (table->strategy == FFS_STRATEGY_SCD2)
+	{
+		Activity   *activity = activity_of(table->rootid);
+		TimestampTz end;
+
+		if (ffs_temporal_buffer_pending(table->rootid))
+		{
+			/* a deletion in the same statement may have ended this key's life */
+			ffs_temporal_buffer_flush(table->rootid);
+			activity->ends_seen = true;
+		}
+		if (activity->ends_seen && ffs_temporal_last_end(table, tuple, desc, &end) && end >= now)
+			now = end + 1;
+		if (restore)
+			version = restoring.version;
+		put_stamp(&nv, table, FFS_VERSION, Int32GetDatum(version));
+		put_stamp(&nv, table, FFS_VALID_FROM, TimestampTzGetDatum(now));
+		put_stamp(&nv, table, FFS_TRANSACTION_ID, FullTransactionIdGetDatum(ffs_temporal_xid()));
+	}
+	if (table->has_stamps)
+	{
+		Datum		actor = ffs_temporal_actor_datum();
+
+		if (!restore)
+		{
+			put_stamp(&nv, table, FFS_CREATED_AT, TimestampTzGetDatum(now));
+			put_stamp(&nv, table, FFS_CREATED_BY, actor);
+		}
+		put_stamp(&nv, table, FFS_UPDATED_AT, TimestampTzGetDatum(now));
+		put_stamp(&nv, table, FFS_UPDATED_BY, actor);
+	}
+
+	last_insert.rootid = table->rootid;
+	last_insert.moved = false;
+	last_insert.audited = table->strategy == FFS_STRATEGY_COPY_ON_CHANGE;
+	return with_values(tuple, desc, &nv);
+}
+
+/*
+ * The new row with its generated columns computed, which a BEFORE trigger is
+ * not shown; for the audit alone.
+ */
+static TupleTableSlot *
+with_generated(Relation rel, HeapTuple tuple)
+{
+	EState	   *estate = CreateExecutorState();
+	ResultRelInfo *rri = makeNode(ResultRelInfo);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(CreateTupleDescCopyConstr(RelationGetDescr(rel)), &TTSOpsHeapTuple);
+
+	InitResultRelInfo(rri, rel, 1, NULL, 0);
+	ExecStoreHeapTuple(heap_copytuple(tuple), slot, false);
+	slot->tts_tableOid = RelationGetRelid(rel);
+	ExecComputeStoredGenerated(rri, estate, slot, CMD_INSERT);
+	ExecMaterializeSlot(slot);
+	FreeExecutorState(estate);
+	return slot;
+}
+
+static bool
+is_changed(FfsTable *table, TupleTableSlot *old, TupleTableSlot *new)
+{
+	TupleDesc	desc = old->tts_tupleDescriptor;
+
+	slot_getallattrs(old);
+	slot_getallattrs(new);
+	for (int i = 0; i < table->ncompared; i++)
+	{
+		AttrNumber	attno = table->compared[i];
+
+		if (!ffs_temporal_same_value(desc, attno,
+									 old->tts_values[attno - 1], old->tts_isnull[attno - 1],
+									 new->tts_values[attno - 1], new->tts_isnull[attno - 1]))
+			return true;
+	}
+	return false;
+}
+
+static bool
+is_key_changed(FfsTable *table, TupleTableSlot *old, TupleTableSlot *new)
+{
+	TupleDesc	desc = old->tts_tupleDescriptor;
+
+	for (int i = 0; i < table->nkeys; i++)
+	{
+		AttrNumber	attno = table->key[i];
+
+		if (!ffs_temporal_same_value(desc, attno,
+									 old->tts_values[attno - 1], old->tts_isnull[attno - 1],
+									 new->tts_values[attno - 1], new->tts_isnull[attno - 1]))
+			return true;
+	}
+	return false;
+}
+
+/* Where a new life of the new row's key may begin, not before `at`. */
+static TimestampTz
+begin_after_last_life(FfsTable *table, HeapTuple new, TupleDesc desc, TimestampTz at)
+{
+	TimestampTz end;
+
+	if (ffs_temporal_buffer_pending(table->rootid))
+		ffs_temporal_buffer_flush(table->rootid);
+	if (ffs_temporal_last_end(table, new, desc, &end) && end >= at)
+		return end + 1;
+	return at;
+}
+
+/* scd2: the stamps of the new version, and the old one to history. */
+static TimestampTz
+version_row(FfsTable *table, TriggerData *td, bool key_changed, NewValues *nv)
+{
+	TupleTableSlot *old = td->tg_trigslot;
+	TupleDesc	desc = RelationGetDescr(td->tg_relation);
+	bool		isnull;
+	TimestampTz from = DatumGetTimestampTz(slot_getattr(old, table->stamp[FFS_VALID_FROM], &isnull));
+	int32		version = DatumGetInt32(slot_getattr(old, table->stamp[FFS_VERSION], &isnull));
+	bool		own = ffs_temporal_is_own_version(table, td->tg_trigtuple, desc);
+	TimestampTz at;
+
+	if (own && !key_changed)
+	{
+		/* others will see one new version, whatever comes in between */
+		keep_stamp(nv, table, FFS_VERSION, old);
+		keep_stamp(nv, table, FFS_VALID_FROM, old);
+		keep_stamp(nv, table, FFS_TRANSACTION_ID, old);
+		return from;
+	}
+
+	at = own ? from : ffs_temporal_follow(from);
+	if (own && version > 1)
+		ffs_temporal_amend_end(table, td->tg_trigtuple, desc, "rekey");
+	else if (!own)
+		ffs_temporal_close_version(table, td->tg_trigtuple, desc, at, key_changed ? "rekey" : "update");
+	if (key_changed)
+	{
+		activity_of(table->rootid)->ends_seen = true;
+		ffs_temporal_link_lives(table, td->tg_trigtuple, td->tg_newtuple, desc, at);
+		at = begin_after_last_life(table, td->tg_newtuple, desc, at);
+		version = 0;
+	}
+	if (version == PG_INT32_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("version number out of range for a row of table \"%s\"",
+						RelationGetRelationName(td->tg_relation)),
+				 errdetail("The row has version %d.", version),
+				 errhint("Delete the row and insert it again to begin a new life.")));
+	put_stamp(nv, table, FFS_VERSION, Int32GetDatum(version + 1));
+	put_stamp(nv, table, FFS_VALID_FROM, TimestampTzGetDatum(at));
+	put_stamp(nv, table, FFS_TRANSACTION_ID, FullTransactionIdGetDatum(ffs_temporal_xid()));
+	return at;
+}
+
+/* copy_on_change: when the change counts as made. */
+static TimestampTz
+audit_time(FfsTable *table, TriggerData *td)
+{
+	TimestampTz at = ffs_temporal_now();
+	bool		isnull;
+	TimestampTz last;
+
+	if (!table->has_stamps)
+		return at;
+	last = DatumGetTimestampTz(slot_getattr(td->tg_trigslot, table->stamp[FFS_UPDATED_AT], &isnull));
+	if (isnull || last < at)
+		return at;
+	if (TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(td->tg_trigtuple->t_data)))
+		return last;
+	return ffs_temporal_follow(last);
+}
+
+static HeapTuple
+update_row(TriggerData *td, FfsTable *table)
+{
+	TupleDesc	desc = RelationGetDescr(td->tg_relation);
+	TupleTableSlot *old = td->tg_trigslot;
+	TupleTableSlot *new = td->tg_newslot;
+	HeapTuple	result;
+	NewValues	nv = {.n = 0};
+	bool		key_changed;
+
+	settle_lost_move();
+	if (table->tenant != 0)
+	{
+		check_tenant(table, td->tg_trigtuple, desc);
+		check_tenant(table, td->tg_newtuple, desc);
+		ffs_temporal_references_check(table, td->tg_relation, td->tg_trigtuple, td->tg_newtuple);
+	}
+
+	if (!is_changed(table, old, new))
+	{
+		bool		same = true;
+		int			i = -1;
+
+		for (int s = 0; s < FFS_NSTAMPS; s++)
+			keep_stamp(&nv, table, s, old);
+		while (same && (i = bms_next_member(table->stamp_set, i)) >= 0)
+			same = ffs_temporal_same_value(desc, i, old->tts_values[i - 1], old->tts_isnull[i - 1],
+										   new->tts_values[i - 1], new->tts_isnull[i - 1]);
+		result = same ? td->tg_newtuple : with_values(td->tg_newtuple, desc, &nv);
+	}
+	else
+	{
+		TimestampTz at;
+
+		key_changed = is_key_changed(table, old, new);
+		if (table->strategy == FFS_STRATEGY_SCD2)
+			at = version_row(table, td, key_changed, &nv);
+		else if (table->strategy == FFS_STRATEGY_COPY_ON_CHANGE)
+			at = audit_time(table, td);
+		else
+			at = ffs_temporal_now();
+
+		if (table->has_stamps)
+		{
+			keep_stamp(&nv, table, FFS_CREATED_AT, old);
+			keep_stamp(&nv, table, FFS_CREATED_BY, old);
+			put_stamp(&nv, table, FFS_UPDATED_AT, TimestampTzGetDatum(at));
+			put_stamp(&nv, table, FFS_UPDATED_BY, ffs_temporal_actor_datum());
+		}
+		result = with_values(td->tg_newtuple, desc, &nv);
+
+		if (table->strategy == FFS_STRATEGY_COPY_ON_CHANGE)
+		{
+			HeapTuple	stored = result;
+			TupleTableSlot *full = NULL;
+
+			if (table->generated != NULL)
+			{
+				full = with_generated(td->tg_relation, result);
+				stored = ExecCopySlotHeapTuple(full);
+			}
+			if (key_changed)
+			{
+				ffs_temporal_link_lives(table, td->tg_trigtuple, result, desc, at);
+				ffs_temporal_audit_row(table, td->tg_trigtuple, desc, "rekey", false, at);
+				ffs_temporal_audit_row(table, stored, desc, "rekey", true, at);
+			}
+			else
+				ffs_temporal_audit_fields(table, old, full ? full : new, at);
+			if (full)
+				ExecDropSingleTupleTableSlot(full);
+		}
+	}
+
+	if (table->relid != table->rootid)
+	{
+		MemoryContext context;
+
+		/* in case the row goes on to another partition */
+		if (last_update_context == NULL)
+			last_update_context = AllocSetContextCreate(TopMemoryContext, "ffstorage move",
+														ALLOCSET_SMALL_SIZES);
+		MemoryContextReset(last_update_context);
+		context = MemoryContextSwitchTo(last_update_context);
+		last_update_row = heap_copytuple(result);
+		MemoryContextSwitchTo(context);
+		last_update.relid = table->relid;
+		last_update.tid = td->tg_trigtuple->t_self;
+		last_update.cid = GetCurrentCommandId(false);
+		last_update.subid = GetCurrentSubTransactionId();
+	}
+	return result;
+}
+
+static bool
+delete_row(TriggerData *td, FfsTable *table)
+{
+	TupleDesc	desc = RelationGetDescr(td->tg_relation);
+
+	if (last_update.relid == table->relid &&
+		last_update.subid == GetCurrentSubTransactionId() &&
+		ItemPointerEquals(&last_update.tid, &td->tg_trigtuple->t_self) &&
+		last_update_row != NULL)
+	{
+		MemoryContext context = MemoryContextSwitchTo(last_update_context);
+
+		move.active = true;
+		move.subid = GetCurrentSubTransactionId();
+		move.source = table;
+		move.desc = CreateTupleDescCopy(desc);
+		move.row = last_update_row;
+		MemoryContextSwitchTo(context);
+		last_update.relid = InvalidOid;
+		return false;
+	}
+
+	settle_lost_move();
+	check_tenant(table, td->tg_trigtuple, desc);
+	ffs_temporal_end_row(table, td->tg_trigtuple, desc, "delete");
+	if (table->strategy == FFS_STRATEGY_SCD2)
+		activity_of(table->rootid)->ends_seen = true;
+	return true;
+}
+
+Datum
+row_change(PG_FUNCTION_ARGS)
+{
+	TriggerData *td = trigger_data(fcinfo, "row_change");
+	FfsTable   *table;
+	HeapTuple	result;
+
+	if (!TRIGGER_FIRED_BEFORE(td->tg_event) || !TRIGGER_FIRED_FOR_ROW(td->tg_event))
+		elog(ERROR, "row_change must fire BEFORE ROW");
+	table = ffs_registry_get(RelationGetRelid(td->tg_relation), true);
+	ffs_temporal_note_write();
+
+	if (TRIGGER_FIRED_BY_INSERT(td->tg_event))
+		result = insert_row(td, table);
+	else if (TRIGGER_FIRED_BY_UPDATE(td->tg_event))
+	{
+		result = update_row(td, table);
+		activity_of(table->rootid)->rows[FFS_OP_UPDATE]++;
+	}
+	else
+	{
+		if (delete_row(td, table))
+			activity_of(table->rootid)->rows[FFS_OP_DELETE]++;
+		result = td->tg_trigtuple;
+	}
+	return PointerGetDatum(result);
+}
+
+/*
+ * Called in a WHEN clause when a row has gone in.  True where the audit wants
+ * to see it.
+ */
+Datum
+is_new_row(PG_FUNCTION_ARGS)
+{
+	bool		audited = last_insert.audited;
+
+	if (last_insert.rootid != InvalidOid && !last_insert.moved)
+		activity_of(last_insert.rootid)->rows[FFS_OP_INSERT]++;
+	last_insert.rootid = InvalidOid;
+	last_insert.audited = false;
+	PG_RETURN_BOOL(audited);
+}
+
+Datum
+row_inserted(PG_FUNCTION_ARGS)
+{
+	TriggerData *td = trigger_data(fcinfo, "row_inserted");
+	FfsTable   *table;
+	TupleDesc	desc = RelationGetDescr(td->tg_relation);
+	const char *operation;
+	TimestampTz at = ffs_temporal_now();
+
+	if (!TRIGGER_FIRED_AFTER(td->tg_event) || !TRIGGER_FIRED_FOR_ROW(td->tg_event))
+		elog(ERROR, "row_inserted must fire AFTER ROW");
+	table = ffs_registry_get(RelationGetRelid(td->tg_relation), true);
+	if (table->strategy != FFS_STRATEGY_COPY_ON_CHANGE)
+		return PointerGetDatum(NULL);
+	operation = ffs_temporal_restoring(table->rootid);
+	ffs_temporal_audit_row(table, td->tg_trigtuple, desc, operation ? operation : "insert", true, at);
+	return PointerGetDatum(NULL);
+}
+
+/* ---- statements ---- */
+
+static FfsOperation
+event_operation(TriggerEvent event)
+{
+	if (TRIGGER_FIRED_BY_INSERT(event))
+		return FFS_OP_INSERT;
+	if (TRIGGER_FIRED_BY_UPDATE(event))
+		return FFS_OP_UPDATE;
+	if (TRIGGER_FIRED_BY_DELETE(event))
+		return FFS_OP_DELETE;
+	return FFS_OP_TRUNCATE;
+}
+
+Datum
+statement_begin(PG_FUNCTION_ARGS)
+{
+	TriggerData *td = trigger_data(fcinfo, "statement_begin");
+	FfsTable   *table;
+	FfsOperation op = event_operation(td->tg_event);
+	Activity   *activity;
+
+	if (!TRIGGER_FIRED_FOR_STATEMENT(td->tg_event))
+		elog(ERROR, "statement_begin must fire for each statement");
+	table = ffs_registry_get(RelationGetRelid(td->tg_relation), true);
+	if (table->tenant != 0)
+		ffs_tenancy_check_statement(table->rootid);
+	activity = activity_of(table->rootid);
+	if (!activity->started[op])
+	{
+		activity->started[op] = true;
+		if (ffs_stats_enabled())
+			INSTR_TIME_SET_CURRENT(activity->start[op]);
+	}
+	if (table->strategy == FFS_STRATEGY_SCD2 && op == FFS_OP_INSERT && !activity->ends_seen)
+		activity->ends_seen = ffs_temporal_any_end(table);
+	return PointerGetDatum(NULL);
+}
+
+static void
+count_statement(Activity *activity, FfsOperation op)
+{
+	if (ffs_stats_enabled())
+	{
+		instr_time	elapsed;
+
+		INSTR_TIME_SET_CURRENT(elapsed);
+		if (activity->started[op])
+			INSTR_TIME_SUBTRACT(elapsed, activity->start[op]);
+		else
+			INSTR_TIME_SET_ZERO(elapsed);
+		ffs_stats_count(activity->rootid, op, 1, activity->rows[op],
+						(uint64) (INSTR_TIME_GET_DOUBLE(elapsed) * 1e9));
+	}
+	activity->rows[op] = 0;
+	activity->started[op] = false;
+}
+
+Datum
+statement_end(PG_FUNCTION_ARGS)
+{
+	TriggerData *td = trigger_data(fcinfo, "statement_end");
+	FfsTable   *table;
+	FfsOperation op = event_operation(td->tg_event);
+
+	if (!TRIGGER_FIRED_FOR_STATEMENT(td->tg_event) || !TRIGGER_FIRED_AFTER(td->tg_event))
+		elog(ERROR, "statement_end must fire AFTER STATEMENT");
+	table = ffs_registry_get(RelationGetRelid(td->tg_relation), true);
+	settle_lost_move();
+	ffs_temporal_buffer_flush(table->rootid);
+	if (table->strategy == FFS_STRATEGY_SCD2 && op != FFS_OP_DELETE)
+		ffs_temporal_settle_inserts(table);
+	count_statement(activity_of(table->rootid), op);
+	return PointerGetDatum(NULL);
+}
+
+/* Every row of one table, before TRUNCATE takes them. */
+static uint64
+end_all_rows(Relation rel, FfsTable *table)
+{
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL);
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "ffstorage truncate",
+													  ALLOCSET_DEFAULT_SIZES);
+	uint64		n = 0;
+
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		MemoryContext old = MemoryContextSwitchTo(row_context);
+		bool		should_free;
+		HeapTuple	tuple = ExecFetchSlotHeapTuple(slot, false, &should_free);
+
+		CHECK_FOR_INTERRUPTS();
+		ffs_temporal_end_row(table, tuple, RelationGetDescr(rel), "truncate");
+		n++;
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(row_context);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	table_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	MemoryContextDelete(row_context);
+	return n;
+}
+
+Datum
+table_truncate(PG_FUNCTION_ARGS)
+{
+	TriggerData *td = trigger_data(fcinfo, "table_truncate");
+	FfsTable   *table;
+	Activity   *activity;
+
+	if (!TRIGGER_FIRED_BEFORE(td->tg_event) || !TRIGGER_FIRED_BY_TRUNCATE(td->tg_event))
+		elog(ERROR, "table_truncate must fire BEFORE TRUNCATE");
+	table = ffs_registry_get(RelationGetRelid(td->tg_relation), true);
+	if (table->tenant != 0)
+		ffs_tenancy_check_truncate(table->rootid);
+	activity = activity_of(table->rootid);
+	INSTR_TIME_SET_CURRENT(activity->start[FFS_OP_TRUNCATE]);
+	activity->started[FFS_OP_TRUNCATE] = true;
+
+	/* TRUNCATE of a partitioned table fires here for each partition too. */
+	if (td->tg_relation->rd_rel->relkind == RELKIND_RELATION)
+	{
+		ffs_temporal_note_write();
+		activity->rows[FFS_OP_TRUNCATE] = end_all_rows(td->tg_relation, table);
+		ffs_temporal_buffer_flush(table->rootid);
+		activity->ends_seen = true;
+	}
+	count_statement(activity, FFS_OP_TRUNCATE);
+	return PointerGetDatum(NULL);
+}
+
+Datum
+side_read_only(PG_FUNCTION_ARGS)
+{
+	TriggerData *td = trigger_data(fcinfo, "side_read_only");
+
+	if (!superuser())
+		ereport(ERROR,
+				(errcode(FFS_ERRCODE_HISTORY_READ_ONLY),
+				 errmsg("table \"%s\" is append only", RelationGetRelationName(td->tg_relation)),
+				 errdetail("It stands beside a managed table, and is written by ffstorage alone."),
+				 errhint("Change the managed table itself; only a superuser may change what is kept of its past.")));
+	return PointerGetDatum(td->tg_trigtuple);
+}
+
+/* ---- restore ---- */
+
+void
+ffs_temporal_begin_restore(Oid rootid, int32 version, const char *operation)
+{
+	restoring.rootid = rootid;
+	restoring.version = version;
+	restoring.operation = operation;
+}
+
+void
+ffs_temporal_end_restore(void)
+{
+	restoring.rootid = InvalidOid;
+}
+
+const char *
+ffs_temporal_restoring(Oid rootid)
+{
+	return restoring.rootid == rootid ? restoring.operation : NULL;
+}
+
+/* ---- ends of transactions ---- */
+
+static void
+reset(void)
+{
+	forget_move();
+	restoring.rootid = InvalidOid;
+	last_insert.rootid = InvalidOid;
+	last_insert.audited = false;
+}
+
+static void
+xact_callback(XactEvent event, void *arg pg_attribute_unused())
+{
+	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
+		return;
+	reset();
+	dlist_init(&activities);	/* they go with TopTransactionContext */
+}
+
+static void
+subxact_callback(SubXactEvent event, SubTransactionId subid,
+				 SubTransactionId parent, void *arg pg_attribute_unused())
+{
+	dlist_mutable_iter iter;
+
+	if (event != SUBXACT_EVENT_ABORT_SUB && event != SUBXACT_EVENT_COMMIT_SUB)
+		return;
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		reset();
+	dlist_foreach_modify(iter, &activities)
+	{
+		Activity   *activity = dlist_container(Activity, node, iter.cur);
+
+		if (activity->subid != subid)
+			continue;
+		/* all statements of the subtransaction have ended */
+		dlist_delete(&activity->node);
+		if (event == SUBXACT_EVENT_COMMIT_SUB && activity->ends_seen)
+		{
+			Oid			rootid = activity->rootid;
+			dlist_iter	it;
+			bool		merged = false;
+
+			dlist_foreach(it, &activities)
+			{
+				Activity   *other = dlist_container(Activity, node, it.cur);
+
+				if (other->rootid == rootid && other->subid == parent)
+				{
+					other->ends_seen = true;
+					merged = true;
+				}
+			}
+			if (!merged)
+			{
+				memset(activity->rows, 0, sizeof(activity->rows));
+				activity->subid = parent;
+				dlist_push_tail(&activities, &activity->node);
+			}
+		}
+	}
+}
+
+void
+ffs_temporal_triggers_init(void)
+{
+	RegisterXactCallback(xact_callback, NULL);
+	RegisterSubXactCallback(subxact_callback, NULL);
+}

@@ -1,0 +1,113 @@
+/*-------------------------------------------------------------------------
+ *
+ * write.h
+ *		What the files that write the past tell each other.
+ *
+ * transaction.c	the transaction's stamp, actor, and its row
+ * buffer.c			rows on their way to side tables
+ * capture.c		what a change leaves behind: history, audit, deleted rows
+ * references.c		no row refers to another tenant's
+ * triggers.c		what PostgreSQL calls
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FFS_TEMPORAL_WRITE_H
+#define FFS_TEMPORAL_WRITE_H
+
+#include "postgres.h"
+
+#include "access/htup.h"
+#include "access/transam.h"
+#include "access/tupdesc.h"
+#include "datatype/timestamp.h"
+#include "executor/tuptable.h"
+
+#include "registry/registry.h"
+
+/* ---- transaction.c ---- */
+
+extern void ffs_temporal_transaction_init(void);
+/* The actor as a text datum, good for the transaction. */
+extern Datum ffs_temporal_actor_datum(void);
+/* This transaction's id as xid8, assigned if need be. */
+extern FullTransactionId ffs_temporal_xid(void);
+/* A managed table is being written: see that the transaction's row is there if it has something to say. */
+extern void ffs_temporal_note_write(void);
+
+/* ---- buffer.c ---- */
+
+extern void ffs_temporal_buffer_init(void);
+/*
+ * Take one row for `target`, a table beside `rootid`; the values are copied.
+ * It is written by the next flush of rootid in this subtransaction, and is
+ * forgotten if the subtransaction aborts before.
+ */
+extern void ffs_temporal_buffer_row(Oid rootid, Oid target, TupleDesc desc,
+									const Datum *values, const bool *nulls);
+/* Write out what this subtransaction has buffered for rootid (InvalidOid: for every table). */
+extern void ffs_temporal_buffer_flush(Oid rootid);
+/* Is anything buffered for rootid in this subtransaction? */
+extern bool ffs_temporal_buffer_pending(Oid rootid);
+
+/* ---- capture.c ---- */
+
+/* Was this row version written by this transaction (as scd2 counts it)? */
+extern bool ffs_temporal_is_own_version(FfsTable *table, HeapTuple tuple, TupleDesc desc);
+
+/*
+ * The moment from which a new version of `old` counts: the transaction's
+ * stamp, or just past the old version's where that is not earlier.
+ */
+extern TimestampTz ffs_temporal_follow(TimestampTz previous);
+
+/* One closed version of a row, to history. */
+extern void ffs_temporal_close_version(FfsTable *table, HeapTuple old, TupleDesc desc,
+									   TimestampTz end, const char *operation);
+
+/* The latest closed version, written by this transaction's earlier update, ends the life after all. */
+extern void ffs_temporal_amend_end(FfsTable *table, HeapTuple old, TupleDesc desc, const char *operation);
+
+/* A row leaves the table, by DELETE, TRUNCATE or otherwise: history, audit and deleted rows as the table's strategy wants them. */
+extern void ffs_temporal_end_row(FfsTable *table, HeapTuple old, TupleDesc desc, const char *operation);
+
+/* A deleted row, to where it waits for ffs_restore(). */
+extern void ffs_temporal_keep_deleted(FfsTable *table, HeapTuple old, TupleDesc desc, TimestampTz at);
+
+/* A key changed: the link between two lives. */
+extern void ffs_temporal_link_lives(FfsTable *table, HeapTuple old, HeapTuple new, TupleDesc desc, TimestampTz at);
+
+/* Audit entries. */
+extern void ffs_temporal_audit_row(FfsTable *table, HeapTuple tuple, TupleDesc desc,
+								   const char *operation, bool is_new, TimestampTz at);
+extern void ffs_temporal_audit_fields(FfsTable *table, TupleTableSlot *old, TupleTableSlot *new,
+									  TimestampTz at);
+/* Have two values of a column the same image? */
+extern bool ffs_temporal_same_value(TupleDesc desc, AttrNumber attno, Datum a, bool anull, Datum b, bool bnull);
+
+/*
+ * When the last life of this key ended, at or after the transaction's stamp;
+ * false where no such end is known.
+ */
+extern bool ffs_temporal_last_end(FfsTable *table, HeapTuple tuple, TupleDesc desc, TimestampTz *end);
+
+/* Are there ends of lives at or after the transaction's stamp at all? */
+extern bool ffs_temporal_any_end(FfsTable *table);
+
+/* After the statement: move rows that this transaction inserted past ends of their keys' lives that were committed meanwhile. */
+extern void ffs_temporal_settle_inserts(FfsTable *table);
+
+/* Rows of a key as a jsonb object {"column": value}. */
+extern Datum ffs_temporal_key_jsonb(FfsTable *table, HeapTuple tuple, TupleDesc desc);
+
+/* ---- references.c ---- */
+
+/* With a tenant set: error tenant_violation if `new` refers, by a foreign key, to another tenant's row; old is NULL on insert. */
+extern void ffs_temporal_references_check(FfsTable *table, Relation rel, HeapTuple old, HeapTuple new);
+
+/* ---- triggers.c ---- */
+
+extern void ffs_temporal_triggers_init(void);
+/* NULL, or the operation that ffs_temporal_begin_restore() announced for rootid. */
+extern const char *ffs_temporal_restoring(Oid rootid);
+
+#endif							/* FFS_TEMPORAL_WRITE_H */
