@@ -303,7 +303,7 @@ begin_index_insert(Relation rel, ResultRelInfo **rri)
 	EState	   *estate = CreateExecutorState();
 
 	*rri = makeNode(ResultRelInfo);
-	InitResultRelInfo(*rri, rel, 1, NULL, 0);
+	InitResultRelInfo(*rri, rel, 0, NULL, 0);
 	ExecOpenIndices(*rri, false);
 	return estate;
 }
@@ -345,7 +345,7 @@ ffs_base_update_slot(Relation rel, TupleTableSlot *slot, TupleTableSlot *newslot
 	estate = begin_index_insert(rel, &rri);
 	simple_table_tuple_update(rel, &tid, newslot, GetActiveSnapshot(), &update_indexes);
 	if (update_indexes && rri->ri_NumIndices > 0)
-		list_free(ExecInsertIndexTuples(rri, newslot, estate, true, false, NULL, NIL));
+		list_free(ExecInsertIndexTuples(rri, newslot, estate, false, false, NULL, NIL));
 	end_index_insert(estate, rri);
 }
 

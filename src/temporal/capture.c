@@ -530,17 +530,20 @@ ffs_temporal_end_row(FfsTable *table, HeapTuple old, TupleDesc desc, const char 
 	switch (table->strategy)
 	{
 		case FFS_STRATEGY_SCD2:
-			at = ffs_temporal_follow(time_attribute(old, table->stamp[FFS_VALID_FROM], desc, 0));
+			at = time_attribute(old, table->stamp[FFS_VALID_FROM], desc, 0);
 			if (ffs_temporal_is_own_version(table, old, desc))
 			{
 				bool		isnull;
 
-				/* nobody else has seen it; what others saw ended here */
+				/* nobody else has seen it; what others saw ended where it began */
 				if (DatumGetInt32(heap_getattr(old, table->stamp[FFS_VERSION], desc, &isnull)) > 1)
 					ffs_temporal_amend_end(table, old, desc, operation);
 			}
 			else
+			{
+				at = ffs_temporal_follow(at);
 				ffs_temporal_close_version(table, old, desc, at, operation);
+			}
 			break;
 		case FFS_STRATEGY_COPY_ON_CHANGE:
 			if (table->has_stamps)

@@ -359,7 +359,7 @@ with_generated(Relation rel, HeapTuple tuple)
 	ResultRelInfo *rri = makeNode(ResultRelInfo);
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(CreateTupleDescCopyConstr(RelationGetDescr(rel)), &TTSOpsHeapTuple);
 
-	InitResultRelInfo(rri, rel, 1, NULL, 0);
+	InitResultRelInfo(rri, rel, 0, NULL, 0);
 	ExecStoreHeapTuple(heap_copytuple(tuple), slot, false);
 	slot->tts_tableOid = RelationGetRelid(rel);
 	ExecComputeStoredGenerated(rri, estate, slot, CMD_INSERT);
