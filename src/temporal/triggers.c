@@ -103,6 +103,7 @@ typedef struct Activity
 	Oid			rootid;
 	SubTransactionId subid;
 	bool		ends_seen;		/* ends of lives at or after our stamp, or our own */
+	bool		rekeyed;		/* an UPDATE of the running statement began lives */
 	uint64		rows[FFS_OP_TRUNCATE + 1];
 	bool		started[FFS_OP_TRUNCATE + 1];
 	instr_time	start[FFS_OP_TRUNCATE + 1];
@@ -445,7 +446,10 @@ version_row(FfsTable *table, TriggerData *td, bool key_changed, NewValues *nv)
 		ffs_temporal_close_version(table, td->tg_trigtuple, desc, at, key_changed ? "rekey" : "update");
 	if (key_changed)
 	{
-		activity_of(table->rootid)->ends_seen = true;
+		Activity   *activity = activity_of(table->rootid);
+
+		activity->ends_seen = true;
+		activity->rekeyed = true;
 		ffs_temporal_link_lives(table, td->tg_trigtuple, td->tg_newtuple, desc, at);
 		at = begin_after_last_life(table, td->tg_newtuple, desc, at);
 		version = 0;
@@ -732,15 +736,21 @@ statement_end(PG_FUNCTION_ARGS)
 	TriggerData *td = trigger_data(fcinfo, "statement_end");
 	FfsTable   *table;
 	FfsOperation op = event_operation(td->tg_event);
+	Activity   *activity;
 
 	if (!TRIGGER_FIRED_FOR_STATEMENT(td->tg_event) || !TRIGGER_FIRED_AFTER(td->tg_event))
 		elog(ERROR, "statement_end must fire AFTER STATEMENT");
 	table = ffs_registry_get(RelationGetRelid(td->tg_relation), true);
 	settle_lost_move();
 	ffs_temporal_buffer_flush(table->rootid);
-	if (table->strategy == FFS_STRATEGY_SCD2 && op != FFS_OP_DELETE)
+	activity = activity_of(table->rootid);
+	if (table->strategy == FFS_STRATEGY_SCD2 &&
+		(op == FFS_OP_INSERT || (op == FFS_OP_UPDATE && activity->rekeyed)))
+	{
 		ffs_temporal_settle_inserts(table);
-	count_statement(activity_of(table->rootid), op);
+		activity->rekeyed = false;
+	}
+	count_statement(activity, op);
 	return PointerGetDatum(NULL);
 }
 
