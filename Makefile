@@ -25,7 +25,7 @@ EXPECTED_OPTS = $(if $(filter 15,$(MAJORVERSION)),,--expecteddir=.)
 
 PG_CONFIG ?= pg_config
 # Warnings are for our own code: the server's headers count as the system's.
-PG_CPPFLAGS = -isystem $(shell $(PG_CONFIG) --includedir-server) -Isrc
+PG_CPPFLAGS = -isystem $(shell $(PG_CONFIG) --includedir-server) -Isrc -DFFS_EXTENSION_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS = -Wno-declaration-after-statement
 
 ifneq (,$(filter demo test,$(MAKECMDGOALS)))

@@ -48,8 +48,10 @@ extern void ffs_stats_count_error(Oid relid, FfsOperation op);
 extern void ffs_stats_count_violation(Oid relid);
 
 /*
- * Health: a room registers its checks; each runs inside ffs_health, with its
- * errors caught.  A check appends one or more results.
+ * Health: a room registers its checks; each runs inside ffs_health, in a
+ * subtransaction with its errors caught, as the extension's owner with
+ * search_path pg_catalog, pg_temp.  A check that uses SPI connects and
+ * finishes itself.  It appends one or more results.
  */
 typedef enum FfsHealthStatus
 {

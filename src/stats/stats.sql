@@ -1,0 +1,123 @@
+/* ---- stats: figures, health, errors ---- */
+
+CREATE FUNCTION ffstorage.stat_operations(
+    OUT relid oid, OUT operation text, OUT calls bigint, OUT rows bigint, OUT errors bigint,
+    OUT total_ms double precision, OUT mean_ms double precision, OUT min_ms double precision, OUT max_ms double precision,
+    OUT p50_ms double precision, OUT p95_ms double precision, OUT p99_ms double precision)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME' LANGUAGE c VOLATILE PARALLEL SAFE ROWS 100;
+COMMENT ON FUNCTION ffstorage.stat_operations() IS
+'what the view ffs_stat_operations shows; no rows without shared memory';
+
+CREATE FUNCTION ffstorage.stat_violations(OUT relid oid, OUT violations bigint, OUT latest timestamptz)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME' LANGUAGE c VOLATILE PARALLEL SAFE ROWS 10;
+COMMENT ON FUNCTION ffstorage.stat_violations() IS
+'tenant violations per table of this database, for tables that had any; no rows without shared memory';
+
+CREATE FUNCTION ffstorage.stat_managed(OUT relid oid, OUT history_bytes bigint)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME' LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 100;
+COMMENT ON FUNCTION ffstorage.stat_managed() IS
+'the managed tables, and the bytes of what stands beside each: NULL while another session has it locked';
+
+CREATE FUNCTION ffstorage.health_results(
+    OUT check_name text, OUT status text, OUT message text, OUT details text, OUT hint text, OUT duration_ms double precision)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME' LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 20;
+COMMENT ON FUNCTION ffstorage.health_results() IS
+'runs every health check and gives its results; what the view ffs_health shows';
+
+CREATE FUNCTION ffstorage.error_table(OUT sqlstate text, OUT condition text, OUT meaning text, OUT remedy text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME' LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 30;
+COMMENT ON FUNCTION ffstorage.error_table() IS
+'the errors that only ffstorage knows; what the view ffs_errors shows';
+
+REVOKE ALL ON FUNCTION ffstorage.stat_operations(), ffstorage.stat_violations(), ffstorage.stat_managed(),
+    ffstorage.health_results() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ffstorage.stat_operations(), ffstorage.stat_violations(), ffstorage.stat_managed(),
+    ffstorage.health_results() TO pg_monitor;
+
+CREATE FUNCTION ffs_health_status() RETURNS text
+AS 'MODULE_PATHNAME' LANGUAGE c VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION ffs_health_status() IS
+'runs every health check and gives the worst status in one word: healthy, degraded or unhealthy; what is off does not count. Anyone may call it';
+
+CREATE FUNCTION ffs_stats_reset() RETURNS void
+AS 'MODULE_PATHNAME' LANGUAGE c VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION ffs_stats_reset() IS
+'forgets the figures of this database; a warning where there are none because ffstorage is not preloaded. GRANT EXECUTE to roles that may';
+REVOKE ALL ON FUNCTION ffs_stats_reset() FROM PUBLIC;
+
+CREATE VIEW ffs_stat_operations AS
+SELECT s.relid::pg_catalog.regclass AS relation, s.operation, s.calls, s.rows, s.errors,
+       s.total_ms, s.mean_ms, s.min_ms, s.max_ms, s.p50_ms, s.p95_ms, s.p99_ms
+FROM ffstorage.stat_operations() AS s;
+COMMENT ON VIEW ffs_stat_operations IS
+'per table and operation of this database, what committed transactions did: calls, rows, and milliseconds per call; and errors, whatever became of the transaction. Percentiles are exact to 5 percent';
+COMMENT ON COLUMN ffs_stat_operations.calls IS 'statements for insert, update, delete and truncate; calls of the function for the others';
+
+CREATE VIEW ffs_health AS
+SELECT h.check_name, h.status, h.message, h.details, h.hint, h.duration_ms
+FROM ffstorage.health_results() AS h;
+COMMENT ON VIEW ffs_health IS
+'what each health check finds now; status is healthy, degraded, unhealthy, or off for what needs preload or a setting';
+
+CREATE VIEW ffs_errors AS
+SELECT e.sqlstate, e.condition, e.meaning, e.remedy
+FROM ffstorage.error_table() AS e;
+COMMENT ON VIEW ffs_errors IS 'the errors that only ffstorage knows (class ZF): what each means and what to do';
+
+CREATE VIEW ffs_stats AS
+SELECT 'operations'::text AS component, s.relid::pg_catalog.regclass AS relation,
+       s.operation || '_' || m.metric AS metric, m.value, m.unit,
+       NULL::text AS status, NULL::text AS hint
+FROM ffstorage.stat_operations() AS s,
+     LATERAL (VALUES ('calls', s.calls::double precision, 'calls'),
+                     ('rows', s.rows::double precision, 'rows'),
+                     ('errors', s.errors::double precision, 'errors'),
+                     ('mean', s.mean_ms, 'ms'),
+                     ('p95', s.p95_ms, 'ms')) AS m(metric, value, unit)
+UNION ALL
+SELECT 'tenancy', v.relid::pg_catalog.regclass, 'violations', v.violations::double precision, 'violations', NULL, NULL
+FROM ffstorage.stat_violations() AS v
+UNION ALL
+SELECT 'tables', NULL, 'managed', pg_catalog.count(*)::double precision, 'tables', NULL, NULL
+FROM ffstorage.stat_managed() AS t
+UNION ALL
+SELECT 'tables', t.relid::pg_catalog.regclass, 'history_bytes', t.history_bytes::double precision, 'bytes', NULL, NULL
+FROM ffstorage.stat_managed() AS t
+UNION ALL
+SELECT 'connections', NULL, c.metric, c.value::double precision, 'connections', NULL, NULL
+FROM (SELECT 'used', pg_catalog.count(*)
+      FROM pg_catalog.pg_stat_activity AS a WHERE a.backend_type = 'client backend'
+      UNION ALL
+      SELECT s.name, s.setting::bigint
+      FROM (VALUES ('max', pg_catalog.current_setting('max_connections')),
+                   ('superuser_reserved', pg_catalog.current_setting('superuser_reserved_connections'))) AS s(name, setting)
+      UNION ALL
+      SELECT 'used_in_database.' || a.datname::text, pg_catalog.count(*)
+      FROM pg_catalog.pg_stat_activity AS a WHERE a.backend_type = 'client backend' AND a.datname IS NOT NULL GROUP BY a.datname
+      UNION ALL
+      SELECT 'limit_of_database.' || d.datname::text, d.datconnlimit::bigint
+      FROM pg_catalog.pg_database AS d WHERE d.datconnlimit >= 0
+      UNION ALL
+      SELECT 'used_by_role.' || a.usename::text, pg_catalog.count(*)
+      FROM pg_catalog.pg_stat_activity AS a WHERE a.backend_type = 'client backend' AND a.usename IS NOT NULL GROUP BY a.usename
+      UNION ALL
+      SELECT 'limit_of_role.' || r.rolname::text, r.rolconnlimit::bigint
+      FROM pg_catalog.pg_roles AS r WHERE r.rolconnlimit >= 0) AS c(metric, value)
+UNION ALL
+SELECT 'health', NULL, h.check_name,
+       CASE h.status WHEN 'healthy' THEN 0 WHEN 'degraded' THEN 1 WHEN 'unhealthy' THEN 2 END::double precision,
+       'severity', h.status,
+       CASE WHEN h.status <> 'healthy' THEN pg_catalog.concat_ws(' ', h.message || ':', h.details, h.hint) END
+FROM ffstorage.health_results() AS h;
+COMMENT ON VIEW ffs_stats IS
+'figures and health on one page. Health rows have the severity 0 (healthy), 1 (degraded), 2 (unhealthy) or NULL (off) as value';
+COMMENT ON COLUMN ffs_stats.status IS 'healthy, degraded, unhealthy, off, or NULL where there is nothing to judge';
+
+REVOKE ALL ON ffs_stats, ffs_stat_operations, ffs_health FROM PUBLIC;
+GRANT SELECT ON ffs_stats, ffs_stat_operations, ffs_health TO pg_monitor;
+GRANT SELECT ON ffs_errors TO PUBLIC;
