@@ -33,6 +33,7 @@
 #include "portability/instr_time.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/typcache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -49,6 +50,7 @@
 PG_FUNCTION_INFO_V1(row_change);
 PG_FUNCTION_INFO_V1(row_inserted);
 PG_FUNCTION_INFO_V1(is_new_row);
+PG_FUNCTION_INFO_V1(is_new_row_audited);
 PG_FUNCTION_INFO_V1(statement_begin);
 PG_FUNCTION_INFO_V1(statement_end);
 PG_FUNCTION_INFO_V1(table_truncate);
@@ -82,7 +84,6 @@ static struct
 {
 	Oid			rootid;
 	bool		moved;
-	bool		audited;
 }			last_insert;
 
 /* ffs_restore is at work on this table. */
@@ -289,7 +290,6 @@ insert_row(TriggerData *td, FfsTable *table)
 		check_tenant(table, tuple, desc);
 		last_insert.rootid = table->rootid;
 		last_insert.moved = true;
-		last_insert.audited = false;
 		ffs_temporal_references_check(table, td->tg_relation, NULL, tuple);
 		return tuple;
 	}
@@ -345,7 +345,6 @@ insert_row(TriggerData *td, FfsTable *table)
 
 	last_insert.rootid = table->rootid;
 	last_insert.moved = false;
-	last_insert.audited = table->strategy == FFS_STRATEGY_COPY_ON_CHANGE;
 	return with_values(tuple, desc, &nv);
 }
 
@@ -638,38 +637,57 @@ row_change(PG_FUNCTION_ARGS)
 }
 
 /*
- * Called in a WHEN clause when a row has gone in.  True where the audit wants
- * to see it.
+ * Called in a WHEN clause when a row has gone in: counts it.  False: there is
+ * nothing more to do for the row.
  */
 Datum
 is_new_row(PG_FUNCTION_ARGS)
 {
-	bool		audited = last_insert.audited;
-
 	if (last_insert.rootid != InvalidOid && !last_insert.moved)
 		activity_of(last_insert.rootid)->rows[FFS_OP_INSERT]++;
 	last_insert.rootid = InvalidOid;
-	last_insert.audited = false;
-	PG_RETURN_BOOL(audited);
+	PG_RETURN_BOOL(false);
+}
+
+/*
+ * The same with the row itself (of the root's row type, for a partition too),
+ * for the audit.  The entry must be numbered now: a user's AFTER trigger may
+ * go on to update the row before any AFTER trigger of ours could fire.
+ */
+Datum
+is_new_row_audited(PG_FUNCTION_ARGS)
+{
+	HeapTupleHeader row = PG_GETARG_HEAPTUPLEHEADER(0);
+	TupleDesc	desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(row), HeapTupleHeaderGetTypMod(row));
+	Oid			relid = get_typ_typrelid(HeapTupleHeaderGetTypeId(row));
+	bool		moved = last_insert.moved;
+
+	if (last_insert.rootid != InvalidOid && !moved)
+		activity_of(last_insert.rootid)->rows[FFS_OP_INSERT]++;
+	last_insert.rootid = InvalidOid;
+	last_insert.moved = false;
+	if (!moved)
+	{
+		FfsTable   *table = ffs_registry_get(relid, true);
+		HeapTupleData tuple;
+		const char *operation = ffs_temporal_restoring(table->rootid);
+
+		tuple.t_len = HeapTupleHeaderGetDatumLength(row);
+		ItemPointerSetInvalid(&tuple.t_self);
+		tuple.t_tableOid = relid;
+		tuple.t_data = row;
+		ffs_temporal_audit_row(table, &tuple, desc, operation ? operation : "insert", true,
+							   ffs_temporal_now());
+	}
+	ReleaseTupleDesc(desc);
+	PG_RETURN_BOOL(false);
 }
 
 Datum
 row_inserted(PG_FUNCTION_ARGS)
 {
-	TriggerData *td = trigger_data(fcinfo, "row_inserted");
-	FfsTable   *table;
-	TupleDesc	desc = RelationGetDescr(td->tg_relation);
-	const char *operation;
-	TimestampTz at = ffs_temporal_now();
-
-	if (!TRIGGER_FIRED_AFTER(td->tg_event) || !TRIGGER_FIRED_FOR_ROW(td->tg_event))
-		elog(ERROR, "row_inserted must fire AFTER ROW");
-	table = ffs_registry_get(RelationGetRelid(td->tg_relation), true);
-	if (table->strategy != FFS_STRATEGY_COPY_ON_CHANGE)
-		return PointerGetDatum(NULL);
-	operation = ffs_temporal_restoring(table->rootid);
-	ffs_temporal_audit_row(table, td->tg_trigtuple, desc, operation ? operation : "insert", true, at);
-	return PointerGetDatum(NULL);
+	(void) trigger_data(fcinfo, "row_inserted");
+	elog(ERROR, "row_inserted must have a WHEN clause that is never true");
 }
 
 /* ---- statements ---- */
@@ -856,7 +874,6 @@ reset(void)
 	forget_move();
 	restoring.rootid = InvalidOid;
 	last_insert.rootid = InvalidOid;
-	last_insert.audited = false;
 }
 
 static void

@@ -24,12 +24,17 @@ COMMENT ON FUNCTION ffstorage.row_change() IS
 CREATE FUNCTION ffstorage.row_inserted() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION ffstorage.row_inserted() IS
-'AFTER INSERT ROW trigger of copy_on_change tables: writes the audit entry of a new row';
+'AFTER INSERT ROW trigger of managed tables: only its WHEN clause works, the trigger itself never fires';
 
 CREATE FUNCTION ffstorage.is_new_row() RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION ffstorage.is_new_row() IS
-'for the WHEN clause of AFTER INSERT triggers: counts the row that has just gone in, true where row_inserted() shall see it';
+'for the WHEN clause of the AFTER INSERT trigger: counts the row that has just gone in; always false';
+
+CREATE FUNCTION ffstorage.is_new_row(record) RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'is_new_row_audited';
+COMMENT ON FUNCTION ffstorage.is_new_row(record) IS
+'for the WHEN clause of the AFTER INSERT trigger of copy_on_change tables, called with NEW.*: counts the row that has just gone in and writes its audit entry; always false';
 
 CREATE FUNCTION ffstorage.statement_begin() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME';
