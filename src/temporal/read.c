@@ -92,7 +92,7 @@ ffs_temporal_reader(const FfsTable *table)
 	memcpy(reader->key, table->key, table->nkeys * sizeof(AttrNumber));
 	memcpy(reader->stamp, table->stamp, sizeof(reader->stamp));
 	reader->hidden = bms_union(table->stamp_set, table->excluded);
-	for (int i = 0; table->strategy == FFS_STRATEGY_SCD2 && i < table->history_natts; i++)
+	for (int i = 0; table->strategy == FFS_STRATEGY_SCD2 && i < table->history_desc->natts; i++)
 		if (table->history_map[i] > 0)
 			reader->in_history = bms_add_member(reader->in_history, table->history_map[i]);
 	index = index_open(table->pk_index, AccessShareLock);

@@ -242,7 +242,9 @@ load_versions(History *history, KeyNode *node, const Datum *key)
 
 		value = SPI_getbinval(tuple, found->tupdesc, 4, &isnull);
 		line->xid = isnull ? 0 : U64FromFullTransactionId(DatumGetFullTransactionId(value));
-		line->actor = follows && ended_by != NULL ? ended_by : SPI_getvalue(tuple, found->tupdesc, 5);
+		line->actor = SPI_getvalue(tuple, found->tupdesc, 5);
+		if (line->actor == NULL && follows)
+			line->actor = ended_by;
 		line->tuple = DatumGetHeapTupleHeader(SPI_getbinval(tuple, found->tupdesc, 1, &isnull));
 
 		value = SPI_getbinval(tuple, found->tupdesc, 6, &isnull);
@@ -496,7 +498,6 @@ follow(History *history, Jsonb *key, bool away, uint64 xid, TimestampTz near)
 	}
 }
 
-/* Join two lives that are one row's; false if either is joined to another already. */
 static void
 join(Life *before, Life *after)
 {
@@ -504,48 +505,129 @@ join(Life *before, Life *after)
 	{
 		before->after = after;
 		after->before = before;
+		first_line(after)->operation = "rekey";
+	}
+}
+
+static bool
+began_with(const Life *life, uint64 xid, TimestampTz near)
+{
+	const Line *line = first_line(life);
+
+	return !line->is_end && line->version == 1 && line->xid == xid && xid != 0 &&
+		Abs(line->from - near) <= SAME_TRANSACTION;
+}
+
+static bool
+ended_with(const Life *life, uint64 xid, TimestampTz near)
+{
+	const Line *line = last_line(life);
+
+	return life->ended_by_rekey && line->xid == xid && xid != 0 &&
+		Abs(line->from - near) <= SAME_TRANSACTION;
+}
+
+/*
+ * scd2 keeps of a transaction only where it left a row: at most one life of
+ * each key ends with it, and at most one begins.
+ */
+static void
+link_versions(History *history, Life *life)
+{
+	const Line *line = first_line(life);
+	Jsonb	   *key;
+	ListCell   *cell;
+
+	if (life->before == NULL && began_with(life, line->xid, line->from) &&
+		(key = follow(history, life->node->key, false, line->xid, line->from)) != NULL)
+	{
+		first_line(life)->operation = "rekey";
+		foreach(cell, find_node(history, key, NULL)->lives)
+			if (ended_with(lfirst(cell), line->xid, line->from))
+				join(lfirst(cell), life);
+	}
+
+	line = last_line(life);
+	if (life->after == NULL && ended_with(life, line->xid, line->from) &&
+		(key = follow(history, life->node->key, true, line->xid, line->from)) != NULL)
+	{
+		foreach(cell, find_node(history, key, NULL)->lives)
+			if (began_with(lfirst(cell), line->xid, line->from))
+				join(life, lfirst(cell));
+	}
+}
+
+/*
+ * copy_on_change keeps every step: the n-th of a key's lives that a
+ * transaction ended by changing the key belongs to the n-th link away from
+ * it, and likewise at the other end.
+ */
+static void
+link_entries(History *history, Life *life, bool away)
+{
+	const Line *line = away ? last_line(life) : first_line(life);
+	TimestampTz near = line->from;
+	uint64		xid = line->xid;
+	int			n = 0;
+	List	   *links;
+	Link	   *link;
+	KeyNode    *node;
+	ListCell   *cell;
+
+	if (away ? life->after != NULL || !ended_with(life, xid, near) :
+		life->before != NULL || !began_with(life, xid, near) || !same(line->operation, "rekey"))
+		return;
+	foreach(cell, life->node->lives)
+	{
+		Life	   *other = lfirst(cell);
+
+		if (other == life)
+			break;
+		if (away ? ended_with(other, xid, near) :
+			began_with(other, xid, near) && same(first_line(other)->operation, "rekey"))
+			n++;
+	}
+	links = find_links(history, life->node->key, away, xid, near);
+	if (n >= list_length(links))
+		return;
+	link = list_nth(links, n);
+
+	node = find_node(history, link->other, NULL);
+	n = 0;
+	links = find_links(history, node->key, !away, xid, near);
+	foreach(cell, links)
+	{
+		if (ItemPointerEquals(&((Link *) lfirst(cell))->position, &link->position))
+			break;
+		n++;
+	}
+	foreach(cell, node->lives)
+	{
+		Life	   *other = lfirst(cell);
+
+		if (away ? !began_with(other, xid, near) || !same(first_line(other)->operation, "rekey") :
+			!ended_with(other, xid, near))
+			continue;
+		if (n-- == 0)
+		{
+			if (away)
+				join(life, other);
+			else
+				join(other, life);
+			return;
+		}
 	}
 }
 
 static void
 link_life(History *history, Life *life)
 {
-	Jsonb	   *key;
-	ListCell   *cell;
-	Line	   *line;
-
-	line = first_line(life);
-	if (life->before == NULL && !line->is_end && line->xid != 0 && line->version == 1 &&
-		!same(line->operation, "baseline") &&
-		(key = follow(history, life->node->key, false, line->xid, line->from)) != NULL)
+	if (history->reader->strategy == FFS_STRATEGY_SCD2)
+		link_versions(history, life);
+	else
 	{
-		foreach(cell, find_node(history, key, NULL)->lives)
-		{
-			Life	   *other = lfirst(cell);
-
-			if (other->ended_by_rekey && last_line(other)->xid == line->xid &&
-				Abs(last_line(other)->from - line->from) <= SAME_TRANSACTION)
-				join(other, life);
-		}
-		line->operation = "rekey";
-	}
-
-	line = last_line(life);
-	if (life->after == NULL && life->ended_by_rekey && line->xid != 0 &&
-		(key = follow(history, life->node->key, true, line->xid, line->from)) != NULL)
-	{
-		foreach(cell, find_node(history, key, NULL)->lives)
-		{
-			Life	   *other = lfirst(cell);
-
-			if (!first_line(other)->is_end && first_line(other)->xid == line->xid &&
-				first_line(other)->version == 1 &&
-				Abs(first_line(other)->from - line->from) <= SAME_TRANSACTION)
-			{
-				first_line(other)->operation = "rekey";
-				join(life, other);
-			}
-		}
+		link_entries(history, life, false);
+		link_entries(history, life, true);
 	}
 }
 

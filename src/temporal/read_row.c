@@ -17,8 +17,10 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
@@ -32,12 +34,41 @@ PG_FUNCTION_INFO_V1(ffs_row_at);
 typedef struct Probe
 {
 	Oid			relid;			/* hash key */
-	uint64		generation;		/* of the registry when it was made */
+	bool		valid;			/* false: to be made anew */
+	Oid			rootid;
+	Oid			history;
 	int			nkeys;
 	SPIPlanPtr	plan;
 } Probe;
 
 static HTAB *probes = NULL;
+
+/* A table, or what it is called, has changed: the SQL may no longer be right. */
+static void
+forget_probes(Oid relid)
+{
+	HASH_SEQ_STATUS seq;
+	Probe	   *probe;
+
+	hash_seq_init(&seq, probes);
+	while ((probe = hash_seq_search(&seq)) != NULL)
+		if (!OidIsValid(relid) || relid == probe->relid ||
+			relid == probe->rootid || relid == probe->history)
+			probe->valid = false;
+}
+
+static void
+relcache_callback(Datum arg pg_attribute_unused(), Oid relid)
+{
+	forget_probes(relid);
+}
+
+static void
+syscache_callback(Datum arg pg_attribute_unused(), int cacheid pg_attribute_unused(),
+				  uint32 hashvalue pg_attribute_unused())
+{
+	forget_probes(InvalidOid);
+}
 
 /* The plan for a row of `relid`'s type out of an scd2 table; needs SPI_connect. */
 static Probe *
@@ -48,7 +79,6 @@ find_probe(const FfsTable *table, Oid relid)
 	Reader	   *reader;
 	Oid		   *types;
 	const char *valid_from;
-	uint64		generation = ffs_registry_generation();
 	SPIPlanPtr	plan;
 
 	if (probes == NULL)
@@ -56,9 +86,11 @@ find_probe(const FfsTable *table, Oid relid)
 		HASHCTL		control = {.keysize = sizeof(Oid), .entrysize = sizeof(Probe)};
 
 		probes = hash_create("ffstorage row probes", 32, &control, HASH_ELEM | HASH_BLOBS);
+		CacheRegisterRelcacheCallback(relcache_callback, (Datum) 0);
+		CacheRegisterSyscacheCallback(NAMESPACEOID, syscache_callback, (Datum) 0);
 	}
 	probe = hash_search(probes, &relid, HASH_FIND, NULL);
-	if (probe != NULL && probe->generation == generation)
+	if (probe != NULL && probe->valid)
 		return probe;
 
 	reader = ffs_temporal_reader(table);
@@ -84,7 +116,10 @@ find_probe(const FfsTable *table, Oid relid)
 	probe = hash_search(probes, &relid, HASH_ENTER, &found);
 	if (found)
 		SPI_freeplan(probe->plan);
-	probe->generation = generation;
+	probe->rootid = reader->rootid;
+	probe->history = reader->side_relid;
+	/* an invalidation that came meanwhile is caught by the plan itself */
+	probe->valid = true;
 	probe->nkeys = reader->nkeys;
 	probe->plan = plan;
 	return probe;
