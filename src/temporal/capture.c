@@ -44,6 +44,7 @@
 #include "utils/xid8.h"
 
 #include "base/base.h"
+#include "registry/key.h"
 #include "temporal/temporal.h"
 #include "temporal/write.h"
 
@@ -357,19 +358,15 @@ row_jsonb(FfsTable *table, HeapTuple tuple, TupleDesc desc)
 Datum
 ffs_temporal_key_jsonb(FfsTable *table, HeapTuple tuple, TupleDesc desc)
 {
-	JsonbParseState *state = NULL;
+	Datum		values[INDEX_MAX_KEYS];
 
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	for (int i = 0; i < table->nkeys; i++)
 	{
-		Form_pg_attribute att = TupleDescAttr(desc, table->key[i] - 1);
 		bool		isnull;
-		Datum		value = heap_getattr(tuple, att->attnum, desc, &isnull);
 
-		push_key(&state, NameStr(att->attname));
-		push_value(&state, WJB_VALUE, getBaseType(att->atttypid), value, isnull);
+		values[i] = heap_getattr(tuple, table->key[i], desc, &isnull);
 	}
-	PG_RETURN_JSONB_P(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+	return JsonbPGetDatum(ffs_registry_key_to_jsonb(table, values));
 }
 
 /* ---- audit ---- */
