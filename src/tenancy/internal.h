@@ -19,5 +19,8 @@
  */
 extern bool ffs_tenancy_is_wide(void);
 
+/* policy.c */
+extern void ffs_tenancy_init_policy(void);
+
 
 #endif							/* FFS_TENANCY_INTERNAL_H */

@@ -910,4 +910,5 @@ ffs_tenancy_init(void)
 							   assign_session_tenant,
 							   show_nothing);
 	RegisterXactCallback(end_of_transaction, NULL);
+	ffs_tenancy_init_policy();
 }
