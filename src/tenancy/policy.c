@@ -291,25 +291,45 @@ guard_statement(Query *query)
 /* ---- foreign keys ---- */
 
 /*
- * `SELECT 1 FROM table x WHERE key = $1 FOR KEY SHARE OF x` looks for the row
- * that another refers to; let its target list check that row's tenant.  (The
- * same query looks for rows that still refer to one about to go; there a row
- * found is an error in any case.)  A qual would not do: it could be evaluated
- * before the key is compared.
+ * Is this `SELECT 1 FROM table x WHERE key = $1 FOR KEY SHARE OF x`, the query
+ * that looks for the row that another refers to?  (The same looks for rows
+ * that still refer to one about to go; there a row found is an error anyway.)
+ */
+static bool
+is_reference_query(Query *query)
+{
+	RangeTblEntry *rte;
+	Node	   *target;
+
+	if (query->commandType != CMD_SELECT || list_length(query->rtable) != 1 ||
+		list_length(query->rowMarks) != 1 || list_length(query->targetList) != 1)
+		return false;
+	rte = linitial_node(RangeTblEntry, query->rtable);
+	target = (Node *) linitial_node(TargetEntry, query->targetList)->expr;
+	return rte->rtekind == RTE_RELATION &&
+		linitial_node(RowMarkClause, query->rowMarks)->strength == LCS_FORKEYSHARE &&
+		IsA(target, Const) && ((Const *) target)->consttype == INT4OID;
+}
+
+/*
+ * Let the target list check the tenant of the row found: CASE WHEN
+ * check_tenant(...) THEN 1 END, which is 1 or the error.  A qual would not do:
+ * it could be evaluated before the key is compared.  Users' triggers run in
+ * the same security context as the queries of foreign keys; a query of theirs
+ * that looks the same still gives the same.
  */
 static void
 guard_reference(Query *query)
 {
 	RangeTblEntry *rte;
+	TargetEntry *target;
 	Relation	rel;
 	ListCell   *lc;
 
-	if (query->commandType != CMD_SELECT || list_length(query->rowMarks) != 1 ||
-		list_length(query->rtable) != 1 || list_length(query->targetList) != 1)
+	if (!is_reference_query(query))
 		return;
 	rte = linitial_node(RangeTblEntry, query->rtable);
-	if (rte->rtekind != RTE_RELATION)
-		return;
+	target = linitial_node(TargetEntry, query->targetList);
 
 	rel = table_open(rte->relid, NoLock);	/* locked with the query */
 	if (rel->rd_rsdesc != NULL)
@@ -317,12 +337,24 @@ guard_reference(Query *query)
 		foreach(lc, rel->rd_rsdesc->policies)
 		{
 			RowSecurityPolicy *policy = (RowSecurityPolicy *) lfirst(lc);
+			CaseWhen   *when;
+			CaseExpr   *result;
 
-			if (policy->policy_name != NULL &&
-				strcmp(policy->policy_name, FFS_TENANT_POLICY) == 0 &&
-				is_check((Node *) policy->with_check_qual))
-				linitial_node(TargetEntry, query->targetList)->expr =
-					copyObject(policy->with_check_qual);
+			if (policy->policy_name == NULL ||
+				strcmp(policy->policy_name, FFS_TENANT_POLICY) != 0 ||
+				!is_check((Node *) policy->with_check_qual))
+				continue;
+			when = makeNode(CaseWhen);
+			when->expr = copyObject(policy->with_check_qual);
+			when->result = target->expr;
+			when->location = -1;
+			result = makeNode(CaseExpr);
+			result->casetype = INT4OID;
+			result->args = list_make1(when);
+			result->defresult = (Expr *) makeNullConst(INT4OID, -1, InvalidOid);
+			result->location = -1;
+			target->expr = (Expr *) result;
+			break;
 		}
 	}
 	table_close(rel, NoLock);

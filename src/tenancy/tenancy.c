@@ -49,8 +49,6 @@
 #include "tenancy/internal.h"
 #include "tenancy/tenancy.h"
 
-#pragma weak ffs_stats_count_violation
-
 /* ---- types of tenant columns ---- */
 
 typedef enum TenantType
@@ -476,7 +474,7 @@ ffs_tenancy_violation(Oid relid, const char *detail)
 	const char *name = get_rel_name(relid);
 
 	/* check_tenant() can be called by anyone with any number: count tables only */
-	if (name != NULL && ffs_stats_count_violation != NULL)
+	if (name != NULL)
 		ffs_stats_count_violation(relid);
 	ereport(ERROR,
 			(errcode(FFS_ERRCODE_TENANT_VIOLATION),
@@ -512,8 +510,8 @@ ffs_tenancy_check_row(Oid relid, Oid type, Datum value, bool isnull)
 		return;
 	if (context.ntenants == 1 && tenant_values(t)->n == 0)
 		ffs_tenancy_violation(relid,
-							  psprintf("This transaction's tenant is \"%s\", which is no value of type %s, the tenant column's.",
-									   context.tenants[0], format_type_be(type)));
+							  psprintf("This transaction's tenant is \"%s\", which is no value that the tenant column can have.",
+									   context.tenants[0]));
 	if (isnull && context.ntenants > 1)
 		ffs_tenancy_violation(relid,
 							  psprintf("This transaction has %d tenants, and the row names none of them.",
