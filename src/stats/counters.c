@@ -8,7 +8,8 @@
  * subtransaction that commits hands them to its parent, one that aborts drops
  * them, and the end of the transaction adds them to shared memory or drops
  * them.  Errors and tenant violations go to shared memory at once, since the
- * transaction that meets them is about to abort.
+ * transaction that meets them is about to abort.  What has begun and has not
+ * ended when its level aborts is what failed: that is one error each.
  *
  * PREPARE TRANSACTION drops its counts: whether the work is done is not known
  * yet, another session may decide it after a restart, and extensions have no
@@ -146,6 +147,7 @@ typedef struct Pending
 {
 	PendingKey	key;
 	int			nest;			/* subtransaction nesting level */
+	int			open;			/* begun and not yet counted */
 	uint64		calls;
 	uint64		rows;
 	uint64		total_ns;
@@ -183,6 +185,7 @@ typedef struct Level
 
 static HTAB *pending_hash = NULL;
 static Level *levels = NULL;	/* innermost first; in TopTransactionContext */
+static Pending *recent = NULL;	/* the last one found, of the innermost level */
 static TimestampTz next_reclaim = 0;
 
 static object_access_hook_type prev_object_access_hook = NULL;
@@ -404,6 +407,24 @@ percentile_ms(const Counts *counts, double q)
 	return ns / 1e6;
 }
 
+/* ---- errors, at once ---- */
+
+static void
+add_errors(Oid relid, FfsOperation op, int n)
+{
+	TableEntry *entry;
+
+	if (!ffs_stats_enabled())
+		return;
+	entry = lock_entry(relid);
+	if (entry == NULL)
+		return;
+	SpinLockAcquire(&entry->ops[op].mutex);
+	entry->ops[op].counts.errors += n;
+	SpinLockRelease(&entry->ops[op].mutex);
+	unlock_entry();
+}
+
 /* ---- pending counts ---- */
 
 static Level *
@@ -460,6 +481,9 @@ find_pending(Oid relid, FfsOperation op)
 	Pending    *pending;
 	bool		found;
 
+	if (recent != NULL && recent->key.relid == relid && recent->key.op == op &&
+		recent->nest == level->nest)
+		return recent;
 	if (pending_hash == NULL)
 	{
 		HASHCTL		ctl;
@@ -474,7 +498,7 @@ find_pending(Oid relid, FfsOperation op)
 	if (!found)
 		entry->top = NULL;
 	if (entry->top != NULL && entry->top->nest == level->nest)
-		return entry->top;
+		return recent = entry->top;
 
 	pending = MemoryContextAllocZero(TopTransactionContext, sizeof(Pending));
 	pending->key = key;
@@ -484,17 +508,23 @@ find_pending(Oid relid, FfsOperation op)
 	pending->next = level->pending;
 	entry->top = pending;
 	level->pending = pending;
-	return pending;
+	return recent = pending;
 }
 
-/* Forget a level's counts, giving way to those of the levels above it. */
+/*
+ * Forget a level's counts, giving way to those of the levels above it.  What
+ * is open when it aborts is what failed.
+ */
 static void
-drop_level(void)
+drop_level(bool aborted)
 {
+	recent = NULL;
 	for (Pending *pending = levels->pending; pending != NULL; pending = pending->next)
 	{
 		PendingEntry *entry = hash_search(pending_hash, &pending->key, HASH_FIND, NULL);
 
+		if (aborted && pending->open > 0)
+			add_errors(pending->key.relid, pending->key.op, pending->open);
 		if (pending->upper != NULL)
 			entry->top = pending->upper;
 		else
@@ -511,6 +541,7 @@ merge_level(void)
 	Level	   *parent = level->prev;
 	Pending    *next;
 
+	recent = NULL;
 	if (parent == NULL || parent->nest < level->nest - 1)
 	{
 		/* the parent has none: hand over the whole list */
@@ -650,7 +681,7 @@ at_transaction_end(XactEvent event, void *arg pg_attribute_unused())
 			return;				/* not at the end yet */
 	}
 	while (levels != NULL)
-		drop_level();
+		drop_level(event == XACT_EVENT_ABORT || event == XACT_EVENT_PARALLEL_ABORT);
 }
 
 static void
@@ -663,7 +694,7 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId mySubid pg_attribute_
 	if (event == SUBXACT_EVENT_COMMIT_SUB)
 		merge_level();
 	else if (event == SUBXACT_EVENT_ABORT_SUB)
-		drop_level();
+		drop_level(true);
 }
 
 /* Has this table an entry, or may it get one when this transaction commits? */
@@ -713,6 +744,15 @@ ffs_stats_enabled(void)
 }
 
 void
+ffs_stats_begin(Oid relid, FfsOperation op)
+{
+	if (!ffs_stats_enabled() || !IsTransactionState())
+		return;
+	Assert(op >= 0 && op < FFS_NOPERATIONS);
+	find_pending(relid, op)->open++;
+}
+
+void
 ffs_stats_count(Oid relid, FfsOperation op, uint64 calls, uint64 rows, uint64 nanoseconds)
 {
 	Pending    *pending;
@@ -733,6 +773,8 @@ ffs_stats_count(Oid relid, FfsOperation op, uint64 calls, uint64 rows, uint64 na
 	}
 
 	pending = find_pending(relid, op);
+	if (pending->open > 0)
+		pending->open--;
 	pending->calls += calls;
 	pending->rows += rows;
 	pending->total_ns += nanoseconds;
@@ -749,18 +791,8 @@ ffs_stats_count(Oid relid, FfsOperation op, uint64 calls, uint64 rows, uint64 na
 void
 ffs_stats_count_error(Oid relid, FfsOperation op)
 {
-	TableEntry *entry;
-
-	if (!ffs_stats_enabled())
-		return;
 	Assert(op >= 0 && op < FFS_NOPERATIONS);
-	entry = lock_entry(relid);
-	if (entry == NULL)
-		return;
-	SpinLockAcquire(&entry->ops[op].mutex);
-	entry->ops[op].counts.errors++;
-	SpinLockRelease(&entry->ops[op].mutex);
-	unlock_entry();
+	add_errors(relid, op, 1);
 }
 
 void

@@ -287,7 +287,12 @@ check_counters(FfsHealthSink *sink)
 						 "Raise ffstorage.max_tables and restart the server, then call ffs_stats_reset().");
 	else
 		ffs_stats_report(sink, FFS_HEALTHY, "operations are counted",
-						 psprintf("%d of %d tables are in use.", usage.used, usage.capacity), NULL);
+						 usage.prepared == 0 ?
+						 psprintf("There is room for %d tables and %d are counted.",
+								  usage.capacity, usage.used) :
+						 psprintf("There is room for %d tables and %d are counted; %llu operations were left out because their transactions were prepared.",
+								  usage.capacity, usage.used, (unsigned long long) usage.prepared),
+						 NULL);
 }
 
 static void

@@ -37,13 +37,20 @@ extern void ffs_stats_init(void);
 extern bool ffs_stats_enabled(void);
 
 /*
+ * An operation begins that ffs_stats_count will end: one call of each.  If the
+ * (sub)transaction aborts in between, that is counted as an error of it, so
+ * that callers need no PG_TRY.
+ */
+extern void ffs_stats_begin(Oid relid, FfsOperation op);
+
+/*
  * Count `calls` and `rows` of an operation on a table (the root, for a
  * partition) and the time it took; becomes visible when the transaction
  * commits, is forgotten when the subtransaction or transaction aborts.
  */
 extern void ffs_stats_count(Oid relid, FfsOperation op, uint64 calls, uint64 rows, uint64 nanoseconds);
 
-/* Count at once, whatever becomes of the transaction (it is about to fail). */
+/* Count at once, whatever becomes of the transaction (it is about to fail); not after ffs_stats_begin. */
 extern void ffs_stats_count_error(Oid relid, FfsOperation op);
 extern void ffs_stats_count_violation(Oid relid);
 

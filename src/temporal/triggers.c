@@ -715,6 +715,7 @@ statement_begin(PG_FUNCTION_ARGS)
 	if (!TRIGGER_FIRED_FOR_STATEMENT(td->tg_event))
 		elog(ERROR, "statement_begin must fire for each statement");
 	table = ffs_registry_get(RelationGetRelid(td->tg_relation), true);
+	ffs_stats_begin(table->rootid, op);
 	if (table->tenant != 0)
 		ffs_tenancy_check_statement(table->rootid);
 	activity = activity_of(table->rootid);
@@ -812,6 +813,7 @@ table_truncate(PG_FUNCTION_ARGS)
 	if (!TRIGGER_FIRED_BEFORE(td->tg_event) || !TRIGGER_FIRED_BY_TRUNCATE(td->tg_event))
 		elog(ERROR, "table_truncate must fire BEFORE TRUNCATE");
 	table = ffs_registry_get(RelationGetRelid(td->tg_relation), true);
+	ffs_stats_begin(table->rootid, FFS_OP_TRUNCATE);
 	if (table->tenant != 0)
 		ffs_tenancy_check_truncate(table->rootid);
 	activity = activity_of(table->rootid);
