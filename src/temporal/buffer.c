@@ -15,6 +15,7 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
@@ -22,17 +23,24 @@
 #include "executor/executor.h"
 #include "executor/tuptable.h"
 #include "lib/ilist.h"
+#include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/sortsupport.h"
 
 #include "base/base.h"
 #include "temporal/temporal.h"
 #include "temporal/write.h"
 
-/* Rows and bytes at which a buffer is written before its statement ends. */
-#define MAX_ROWS	1000
-#define MAX_BYTES	(1024 * 1024)
+/* Bytes at which a buffer is written before its statement ends: work_mem. */
+#define MAX_BYTES	((Size) work_mem * 1024)
+
+/* How many rows one multi-insert takes. */
+#define CHUNK_ROWS	1000
+
+/* From how many rows on it pays to sort. */
+#define SORT_ROWS	64
 
 typedef struct RowBuffer
 {
@@ -49,11 +57,68 @@ typedef struct RowBuffer
 
 static dlist_head buffers = DLIST_STATIC_INIT(buffers);
 
+typedef struct SortItem
+{
+	Datum		value;
+	HeapTuple	row;
+} SortItem;
+
+static int
+compare_items(const void *a, const void *b, void *arg)
+{
+	return ApplySortComparator(((const SortItem *) a)->value, false,
+							   ((const SortItem *) b)->value, false,
+							   (SortSupport) arg);
+}
+
+/*
+ * Put the rows in the order of the target's primary key, by its first column:
+ * keys that come in random order cost a walk through the whole index each,
+ * which is most of what a history row costs.
+ */
+static void
+sort_rows(RowBuffer *buffer, Relation rel)
+{
+	Oid			pk = RelationGetPrimaryKeyIndex(rel);
+	Relation	index;
+	AttrNumber	attno;
+	SortSupportData ssup;
+	SortItem   *items;
+
+	if (buffer->nrows < SORT_ROWS || !OidIsValid(pk))
+		return;
+	index = index_open(pk, AccessShareLock);
+	attno = index->rd_index->indkey.values[0];
+	memset(&ssup, 0, sizeof(ssup));
+	ssup.ssup_cxt = buffer->context;
+	ssup.ssup_collation = index->rd_indcollation[0];
+	ssup.ssup_attno = 1;
+	PrepareSortSupportFromIndexRel(index, BTLessStrategyNumber, &ssup);
+
+	items = palloc(sizeof(SortItem) * buffer->nrows);
+	for (int i = 0; i < buffer->nrows; i++)
+	{
+		bool		isnull;
+
+		items[i].row = buffer->rows[i];
+		items[i].value = heap_getattr(buffer->rows[i], attno, RelationGetDescr(rel), &isnull);
+		if (isnull)
+			elog(ERROR, "null in the key of a row for \"%s\"", RelationGetRelationName(rel));
+	}
+	qsort_arg(items, buffer->nrows, sizeof(SortItem), compare_items, &ssup);
+	for (int i = 0; i < buffer->nrows; i++)
+		buffer->rows[i] = items[i].row;
+	pfree(items);
+	index_close(index, AccessShareLock);
+}
+
 static void
 write_buffer(RowBuffer *buffer)
 {
 	Relation	rel;
+	TupleDesc	desc;
 	TupleTableSlot **slots;
+	int			nslots;
 	MemoryContext old;
 	bool		pushed = false;
 
@@ -66,14 +131,24 @@ write_buffer(RowBuffer *buffer)
 		pushed = true;
 	}
 	rel = table_open(buffer->target, RowExclusiveLock);
-	slots = palloc(sizeof(TupleTableSlot *) * buffer->nrows);
-	for (int i = 0; i < buffer->nrows; i++)
+	sort_rows(buffer, rel);
+
+	/* a copy of the descriptor: slots would pin the relation's, one by one */
+	desc = CreateTupleDescCopy(RelationGetDescr(rel));
+	nslots = Min(buffer->nrows, CHUNK_ROWS);
+	slots = palloc(sizeof(TupleTableSlot *) * nslots);
+	for (int i = 0; i < nslots; i++)
+		slots[i] = MakeSingleTupleTableSlot(desc, &TTSOpsHeapTuple);
+	for (int done = 0; done < buffer->nrows; done += nslots)
 	{
-		slots[i] = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsHeapTuple);
-		ExecStoreHeapTuple(buffer->rows[i], slots[i], false);
+		int			n = Min(nslots, buffer->nrows - done);
+
+		CHECK_FOR_INTERRUPTS();
+		for (int i = 0; i < n; i++)
+			ExecStoreHeapTuple(buffer->rows[done + i], slots[i], false);
+		ffs_base_insert_slots(rel, slots, n);
 	}
-	ffs_base_insert_slots(rel, slots, buffer->nrows);
-	for (int i = 0; i < buffer->nrows; i++)
+	for (int i = 0; i < nslots; i++)
 		ExecDropSingleTupleTableSlot(slots[i]);
 	table_close(rel, RowExclusiveLock);
 	if (pushed)
@@ -123,7 +198,7 @@ ffs_temporal_buffer_row(Oid rootid, Oid target, TupleDesc desc,
 	MemoryContext old;
 	HeapTuple	tuple;
 
-	if (buffer->nrows >= MAX_ROWS || buffer->bytes >= MAX_BYTES)
+	if (buffer->bytes >= MAX_BYTES)
 	{
 		write_buffer(buffer);
 		drop_buffer(buffer);
