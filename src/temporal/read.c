@@ -18,6 +18,7 @@
 #include "access/relation.h"
 #include "access/stratnum.h"
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -25,6 +26,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
@@ -32,6 +34,7 @@
 #include "base/base.h"
 #include "registry/key.h"
 #include "temporal/read.h"
+#include "temporal/write.h"
 
 /* ---- the table ---- */
 
@@ -116,6 +119,18 @@ ffs_temporal_reader(const FfsTable *table)
 	return reader;
 }
 
+bool
+ffs_temporal_catch_up(Oid rootid)
+{
+	if (!ffs_temporal_buffer_pending(rootid))
+		return false;
+	ffs_temporal_buffer_flush(rootid);
+	CommandCounterIncrement();
+	PushCopiedSnapshot(GetActiveSnapshot());
+	UpdateActiveSnapshotCommandId();
+	return true;
+}
+
 const char *
 ffs_temporal_key_clause(const Reader *reader, const char *alias, int first)
 {
@@ -159,6 +174,37 @@ ffs_temporal_row_expression(const Reader *reader, Oid rowtype_relid, const char 
 }
 
 /* ---- audit entries ---- */
+
+/*
+ * Where the primary key is deferrable, a row may come to a key before the one
+ * that had it leaves, within one transaction.  Put the leaving first.
+ */
+static void
+order_entries(AuditEntry *entries, int nentries)
+{
+	bool		taken = false;
+
+	for (int i = 0; i < nentries; i++)
+	{
+		if (entries[i].field != NULL)
+			continue;
+		if (entries[i].new_value == NULL)
+		{
+			taken = false;
+			continue;
+		}
+		for (int j = i + 1; taken && j < nentries && entries[j].xid == entries[i].xid; j++)
+			if (entries[j].field == NULL && entries[j].new_value == NULL)
+			{
+				AuditEntry	leaving = entries[j];
+
+				memmove(&entries[i + 1], &entries[i], (j - i) * sizeof(AuditEntry));
+				entries[i++] = leaving;
+				break;
+			}
+		taken = true;
+	}
+}
 
 AuditEntry *
 ffs_temporal_audit_entries(const Reader *reader, const Datum *key, TimestampTz until, int *nentries)
@@ -204,6 +250,7 @@ ffs_temporal_audit_entries(const Reader *reader, const Datum *key, TimestampTz u
 		entry->xid = isnull ? 0 : U64FromFullTransactionId(DatumGetFullTransactionId(value));
 	}
 	SPI_freetuptable(found);
+	order_entries(entries, *nentries);
 	return entries;
 }
 

@@ -45,6 +45,13 @@ typedef struct Reader
 /* The root of `table`, opened for reading; error as_of_unavailable where nothing is kept of it. */
 extern Reader *ffs_temporal_reader(const FfsTable *table);
 
+/*
+ * In the middle of a statement that writes the table (a trigger has called
+ * us), what has left the table may still be on its way to history.  Write it
+ * out and take a snapshot that sees it; true if the caller must pop that.
+ */
+extern bool ffs_temporal_catch_up(Oid rootid);
+
 /* "alias.key = $1 AND …", parameters counted from `first`. */
 extern const char *ffs_temporal_key_clause(const Reader *reader, const char *alias, int first);
 

@@ -27,6 +27,7 @@
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
@@ -459,56 +460,6 @@ find_links(History *history, Jsonb *key, bool away, uint64 xid, TimestampTz near
 	return links;
 }
 
-/*
- * Where a transaction that changed this key took the row in the end, or (not
- * away) had it from in the beginning: through keys that it had only meanwhile.
- */
-static Jsonb *
-follow(History *history, Jsonb *key, bool away, uint64 xid, TimestampTz near)
-{
-	Jsonb	   *current = key;
-	ItemPointerData position;
-	bool		moved = false;
-
-	for (;;)
-	{
-		List	   *links = find_links(history, current, away, xid, near);
-		Link	   *step = NULL;
-		ListCell   *cell;
-
-		CHECK_FOR_INTERRUPTS();
-		foreach(cell, links)
-		{
-			Link	   *link = lfirst(cell);
-
-			if (away)
-			{
-				/* the first one after the one that brought us here */
-				if (step == NULL && (!moved || ItemPointerCompare(&link->position, &position) > 0))
-					step = link;
-			}
-			else if (!moved || ItemPointerCompare(&link->position, &position) < 0)
-				step = link;	/* the last one before it */
-		}
-		if (step == NULL)
-			return moved ? current : NULL;
-		current = step->other;
-		position = step->position;
-		moved = true;
-	}
-}
-
-static void
-join(Life *before, Life *after)
-{
-	if (before->after == NULL && after->before == NULL && before != after)
-	{
-		before->after = after;
-		after->before = before;
-		first_line(after)->operation = "rekey";
-	}
-}
-
 static bool
 began_with(const Life *life, uint64 xid, TimestampTz near)
 {
@@ -528,6 +479,68 @@ ended_with(const Life *life, uint64 xid, TimestampTz near)
 }
 
 /*
+ * Where a transaction that changed this key took the row in the end, or (not
+ * away) had it from in the beginning: through keys that it had only meanwhile.
+ *
+ * At each key that we come to, others may have come and gone in the same
+ * transaction.  The row that was there before it left by the first link away;
+ * the row that is there afterwards came by the last link to it.
+ */
+static KeyNode *
+follow(History *history, KeyNode *start, bool away, uint64 xid, TimestampTz near)
+{
+	KeyNode    *current = start;
+	ItemPointerData position;
+	bool		moved = false;
+
+	for (;;)
+	{
+		Link	   *step = NULL;
+		Link	   *outermost;
+		List	   *links = find_links(history, current->key, away, xid, near);
+		ListCell   *cell;
+
+		CHECK_FOR_INTERRUPTS();
+		foreach(cell, links)
+		{
+			Link	   *link = lfirst(cell);
+
+			if (away)
+			{
+				/* the first one after the one that brought us here */
+				if (step == NULL && (!moved || ItemPointerCompare(&link->position, &position) > 0))
+					step = link;
+			}
+			else if (!moved || ItemPointerCompare(&link->position, &position) < 0)
+				step = link;	/* the last one before it */
+		}
+		if (step == NULL)
+			return moved ? current : NULL;
+		current = find_node(history, step->other, NULL);
+		position = step->position;
+		moved = true;
+
+		links = find_links(history, current->key, !away, xid, near);
+		outermost = away ? llast(links) : linitial(links);
+		if (ItemPointerEquals(&outermost->position, &position))
+			foreach(cell, current->lives)
+				if (away ? began_with(lfirst(cell), xid, near) : ended_with(lfirst(cell), xid, near))
+					return current;
+	}
+}
+
+static void
+join(Life *before, Life *after)
+{
+	if (before->after == NULL && after->before == NULL && before != after)
+	{
+		before->after = after;
+		after->before = before;
+		first_line(after)->operation = "rekey";
+	}
+}
+
+/*
  * scd2 keeps of a transaction only where it left a row: at most one life of
  * each key ends with it, and at most one begins.
  */
@@ -535,23 +548,23 @@ static void
 link_versions(History *history, Life *life)
 {
 	const Line *line = first_line(life);
-	Jsonb	   *key;
+	KeyNode    *node;
 	ListCell   *cell;
 
 	if (life->before == NULL && began_with(life, line->xid, line->from) &&
-		(key = follow(history, life->node->key, false, line->xid, line->from)) != NULL)
+		(node = follow(history, life->node, false, line->xid, line->from)) != NULL)
 	{
 		first_line(life)->operation = "rekey";
-		foreach(cell, find_node(history, key, NULL)->lives)
+		foreach(cell, node->lives)
 			if (ended_with(lfirst(cell), line->xid, line->from))
 				join(lfirst(cell), life);
 	}
 
 	line = last_line(life);
 	if (life->after == NULL && ended_with(life, line->xid, line->from) &&
-		(key = follow(history, life->node->key, true, line->xid, line->from)) != NULL)
+		(node = follow(history, life->node, true, line->xid, line->from)) != NULL)
 	{
-		foreach(cell, find_node(history, key, NULL)->lives)
+		foreach(cell, node->lives)
 			if (began_with(lfirst(cell), line->xid, line->from))
 				join(life, lfirst(cell));
 	}
@@ -909,6 +922,7 @@ ffs_history(PG_FUNCTION_ARGS)
 	Datum		values[INDEX_MAX_KEYS];
 	Jsonb	   *key;
 	List	   *lives;
+	bool		pushed;
 
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
@@ -921,6 +935,7 @@ ffs_history(PG_FUNCTION_ARGS)
 		table = ffs_registry_get(table->rootid, false);
 	ffs_registry_key_from_args(table, fcinfo, 1, values);
 
+	pushed = ffs_temporal_catch_up(table->rootid);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	key = ffs_registry_key_to_jsonb(table, values);
@@ -929,5 +944,7 @@ ffs_history(PG_FUNCTION_ARGS)
 	lives = reach(&history, find_node(&history, key, values));
 	put_chains(&history, rsinfo, lives);
 	SPI_finish();
+	if (pushed)
+		PopActiveSnapshot();
 	return (Datum) 0;
 }

@@ -20,6 +20,7 @@
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
@@ -177,6 +178,7 @@ ffs_row_at(PG_FUNCTION_ARGS)
 	TimestampTz moment;
 	Datum		row = (Datum) 0;
 	bool		found;
+	bool		pushed;
 
 	if (rsinfo == NULL || !IsA(rsinfo, ReturnSetInfo))
 		ereport(ERROR,
@@ -192,6 +194,7 @@ ffs_row_at(PG_FUNCTION_ARGS)
 		table = ffs_registry_get(table->rootid, false);
 	ffs_registry_key_from_args(table, fcinfo, 2, values);
 
+	pushed = ffs_temporal_catch_up(table->rootid);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	if (table->strategy == FFS_STRATEGY_SCD2)
@@ -215,6 +218,8 @@ ffs_row_at(PG_FUNCTION_ARGS)
 	if (found)
 		row = SPI_datumTransfer(row, false, -1);
 	SPI_finish();
+	if (pushed)
+		PopActiveSnapshot();
 
 	if (!found)
 	{
