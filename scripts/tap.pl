@@ -50,7 +50,7 @@ foreach my $file (@files)
 	if ($bad)
 	{
 		splice @shown, 0, @shown - 80 if @shown > 80;
-		print "    $_\n" foreach @shown;
+		print "    $_\n" foreach @shown, the_log($file);
 	}
 	$passed += $ok;
 	$failed += $bad;
@@ -58,3 +58,21 @@ foreach my $file (@files)
 }
 print "result $passed $failed $skipped\n";
 exit($failed ? 1 : 0);
+
+# What PostgreSQL::Test writes elsewhere: the end of the test's log.
+sub the_log
+{
+	my ($file) = @_;
+	return () if $kind ne 'perl';
+	my ($name) = $file =~ m{([^/]+)\.pl$};
+	my @lines;
+	foreach my $log (glob("$ENV{TESTDIR}/tmp_check/log/regress_log_$name $ENV{TESTDIR}/log/regress_log_$name"))
+	{
+		open my $in, '<', $log or next;
+		@lines = <$in>;
+		close $in;
+	}
+	chomp @lines;
+	splice @lines, 0, @lines - 40 if @lines > 40;
+	return @lines;
+}
