@@ -258,8 +258,6 @@ arrives_by_move(FfsTable *table, HeapTuple tuple, TupleDesc desc)
 	return true;
 }
 
-/* ---- references to other tenants' rows ---- */
-
 static void
 check_tenant(FfsTable *table, HeapTuple tuple, TupleDesc desc)
 {
@@ -290,7 +288,6 @@ insert_row(TriggerData *td, FfsTable *table)
 		check_tenant(table, tuple, desc);
 		last_insert.rootid = table->rootid;
 		last_insert.moved = true;
-		ffs_temporal_references_check(table, td->tg_relation, NULL, tuple);
 		return tuple;
 	}
 	settle_lost_move();
@@ -307,7 +304,6 @@ insert_row(TriggerData *td, FfsTable *table)
 			nv.n = 0;
 		}
 		check_tenant(table, tuple, desc);
-		ffs_temporal_references_check(table, td->tg_relation, NULL, tuple);
 	}
 
 	now = ffs_temporal_now();
@@ -499,7 +495,6 @@ update_row(TriggerData *td, FfsTable *table)
 	{
 		check_tenant(table, td->tg_trigtuple, desc);
 		check_tenant(table, td->tg_newtuple, desc);
-		ffs_temporal_references_check(table, td->tg_relation, td->tg_trigtuple, td->tg_newtuple);
 	}
 
 	if (!is_changed(table, old, new))

@@ -6,7 +6,6 @@
  * transaction.c	the transaction's stamp, actor, and its row
  * buffer.c			rows on their way to side tables
  * capture.c		what a change leaves behind: history, audit, deleted rows
- * references.c		no row refers to another tenant's
  * triggers.c		what PostgreSQL calls
  *
  *-------------------------------------------------------------------------
@@ -98,11 +97,6 @@ extern void ffs_temporal_settle_inserts(FfsTable *table);
 
 /* Rows of a key as a jsonb object {"column": value}. */
 extern Datum ffs_temporal_key_jsonb(FfsTable *table, HeapTuple tuple, TupleDesc desc);
-
-/* ---- references.c ---- */
-
-/* With a tenant set: error tenant_violation if `new` refers, by a foreign key, to another tenant's row; old is NULL on insert. */
-extern void ffs_temporal_references_check(FfsTable *table, Relation rel, HeapTuple old, HeapTuple new);
 
 /* ---- triggers.c ---- */
 

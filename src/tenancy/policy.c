@@ -44,6 +44,7 @@
 #include "rewrite/rowsecurity.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/plancache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
@@ -403,4 +404,7 @@ ffs_tenancy_init_policy(void)
 {
 	prev_planner_hook = planner_hook;
 	planner_hook = plan_query;
+	/* plans that a foreign key made before we were there */
+	if (!process_shared_preload_libraries_in_progress)
+		ResetPlanCache();
 }
