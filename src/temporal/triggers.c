@@ -29,6 +29,7 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "lib/ilist.h"
+#include "nodes/primnodes.h"
 #include "miscadmin.h"
 #include "portability/instr_time.h"
 #include "utils/builtins.h"
@@ -144,6 +145,16 @@ trigger_data(FunctionCallInfo fcinfo, const char *name)
 				 errdetail("It is one of the functions that ffs_manage() makes triggers of."),
 				 errhint("Write to the managed table instead.")));
 	return (TriggerData *) fcinfo->context;
+}
+
+static void
+wrong_event(const char *name, const char *when)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+			 errmsg("function \"%s\" was called by a trigger of another kind", name),
+			 errdetail("It must fire %s.", when),
+			 errhint("Let ffs_manage() make the table's triggers.")));
 }
 
 /* ---- stamps ---- */
@@ -611,7 +622,7 @@ row_change(PG_FUNCTION_ARGS)
 	HeapTuple	result;
 
 	if (!TRIGGER_FIRED_BEFORE(td->tg_event) || !TRIGGER_FIRED_FOR_ROW(td->tg_event))
-		elog(ERROR, "row_change must fire BEFORE ROW");
+		wrong_event("row_change", "BEFORE ROW");
 	table = ffs_registry_get(RelationGetRelid(td->tg_relation), true);
 	ffs_temporal_note_write();
 
@@ -645,6 +656,28 @@ is_new_row(PG_FUNCTION_ARGS)
 }
 
 /*
+ * Is the argument the NEW of a trigger's WHEN clause?  Only there a whole-row
+ * variable stands for the outer relation: elsewhere the planner has replaced
+ * it by a column of a subplan.  Anyone may call the function, as WHEN clauses
+ * run with the rights of whoever writes, so this keeps entries from being forged.
+ */
+static bool
+is_call_of_when_clause(FunctionCallInfo fcinfo)
+{
+	Node	   *expr = fcinfo->flinfo->fn_expr;
+	Node	   *arg;
+
+	if (expr == NULL || !IsA(expr, FuncExpr) || list_length(((FuncExpr *) expr)->args) != 1)
+		return false;
+	arg = linitial(((FuncExpr *) expr)->args);
+	while (arg != NULL && (IsA(arg, ConvertRowtypeExpr) || IsA(arg, RelabelType)))
+		arg = IsA(arg, RelabelType) ? (Node *) ((RelabelType *) arg)->arg :
+			(Node *) ((ConvertRowtypeExpr *) arg)->arg;
+	return arg != NULL && IsA(arg, Var) && ((Var *) arg)->varno == OUTER_VAR &&
+		((Var *) arg)->varattno == InvalidAttrNumber;
+}
+
+/*
  * The same with the row itself (of the root's row type, for a partition too),
  * for the audit.  The entry must be numbered now: a user's AFTER trigger may
  * go on to update the row before any AFTER trigger of ours could fire.
@@ -657,6 +690,12 @@ is_new_row_audited(PG_FUNCTION_ARGS)
 	Oid			relid = get_typ_typrelid(HeapTupleHeaderGetTypeId(row));
 	bool		moved = last_insert.moved;
 
+	if (!is_call_of_when_clause(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("function \"is_new_row\" was not called by a trigger's WHEN clause"),
+				 errdetail("It writes audit entries, and nothing else may."),
+				 errhint("Write to the managed table instead.")));
 	if (last_insert.rootid != InvalidOid && !moved)
 		activity_of(last_insert.rootid)->rows[FFS_OP_INSERT]++;
 	last_insert.rootid = InvalidOid;
@@ -682,7 +721,8 @@ Datum
 row_inserted(PG_FUNCTION_ARGS)
 {
 	(void) trigger_data(fcinfo, "row_inserted");
-	elog(ERROR, "row_inserted must have a WHEN clause that is never true");
+	wrong_event("row_inserted", "never, behind its WHEN clause");
+	PG_RETURN_NULL();
 }
 
 /* ---- statements ---- */
@@ -708,7 +748,7 @@ statement_begin(PG_FUNCTION_ARGS)
 	Activity   *activity;
 
 	if (!TRIGGER_FIRED_FOR_STATEMENT(td->tg_event))
-		elog(ERROR, "statement_begin must fire for each statement");
+		wrong_event("statement_begin", "for each statement");
 	table = ffs_registry_get(RelationGetRelid(td->tg_relation), true);
 	ffs_stats_begin(table->rootid, op);
 	if (table->tenant != 0)
@@ -753,7 +793,7 @@ statement_end(PG_FUNCTION_ARGS)
 	Activity   *activity;
 
 	if (!TRIGGER_FIRED_FOR_STATEMENT(td->tg_event) || !TRIGGER_FIRED_AFTER(td->tg_event))
-		elog(ERROR, "statement_end must fire AFTER STATEMENT");
+		wrong_event("statement_end", "AFTER STATEMENT");
 	table = ffs_registry_get(RelationGetRelid(td->tg_relation), true);
 	settle_lost_move();
 	ffs_temporal_buffer_flush(table->rootid);
@@ -806,7 +846,7 @@ table_truncate(PG_FUNCTION_ARGS)
 	Activity   *activity;
 
 	if (!TRIGGER_FIRED_BEFORE(td->tg_event) || !TRIGGER_FIRED_BY_TRUNCATE(td->tg_event))
-		elog(ERROR, "table_truncate must fire BEFORE TRUNCATE");
+		wrong_event("table_truncate", "BEFORE TRUNCATE");
 	table = ffs_registry_get(RelationGetRelid(td->tg_relation), true);
 	ffs_stats_begin(table->rootid, FFS_OP_TRUNCATE);
 	if (table->tenant != 0)
