@@ -45,7 +45,9 @@
 #include "access/xact.h"
 #include "catalog/objectaccess.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_control.h"
 #include "catalog/pg_database.h"
+#include "common/controldata_utils.h"
 #include "common/hashfn.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -1007,6 +1009,23 @@ typedef struct DumpHeader
 	uint32		nentries;
 } DumpHeader;
 
+/*
+ * Did the server come to a clean end?  The postmaster exits with 0 from an
+ * immediate shutdown too, when a backend may have been stopped half-way
+ * through a change here.
+ */
+static bool
+clean_shutdown(void)
+{
+	bool		crc_ok;
+	ControlFileData *control = get_controlfile(DataDir, &crc_ok);
+	bool		clean = crc_ok && (control->state == DB_SHUTDOWNED ||
+								   control->state == DB_SHUTDOWNED_IN_RECOVERY);
+
+	pfree(control);
+	return clean;
+}
+
 /* Write all entries to the file.  The server is going down; no one else is there. */
 static void
 dump_counters(int code, Datum arg pg_attribute_unused())
@@ -1015,7 +1034,7 @@ dump_counters(int code, Datum arg pg_attribute_unused())
 	DumpHeader	header;
 	pg_crc32c	crc;
 
-	if (code != 0 || shared == NULL)
+	if (code != 0 || shared == NULL || !clean_shutdown())
 		return;					/* not after a crash */
 
 	header.magic = DUMP_MAGIC;

@@ -290,7 +290,7 @@ check_counters(FfsHealthSink *sink)
 						 usage.prepared == 0 ?
 						 psprintf("There is room for %d tables and %d are counted.",
 								  usage.capacity, usage.used) :
-						 psprintf("There is room for %d tables and %d are counted; %llu operations were left out because their transactions were prepared.",
+						 psprintf("There is room for %d tables and %d are counted; operations left out because their transactions were prepared: %llu.",
 								  usage.capacity, usage.used, (unsigned long long) usage.prepared),
 						 NULL);
 }
