@@ -44,6 +44,7 @@ CREATE TABLE ffstorage.transactions (
     traceparent      text,
     "session_user"   name NOT NULL,
     application_name text NOT NULL,
+    tenants          text[],                 -- those that the transaction had set
     all_tenants      boolean NOT NULL,
     PRIMARY KEY (transaction_id, at)
 );

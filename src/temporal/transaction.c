@@ -40,7 +40,7 @@
 enum
 {
 	TX_ID, TX_AT, TX_ACTOR, TX_METADATA, TX_TRACEPARENT, TX_SESSION_USER,
-	TX_APPLICATION_NAME, TX_ALL_TENANTS, TX_NCOLUMNS
+	TX_APPLICATION_NAME, TX_TENANTS, TX_ALL_TENANTS, TX_NCOLUMNS
 };
 
 static char *setting_actor = NULL;	/* ffstorage.actor */
@@ -139,6 +139,7 @@ form_row(Datum *values, bool *nulls)
 	values[TX_SESSION_USER] = DirectFunctionCall1(namein,
 												  CStringGetDatum(GetUserNameFromId(GetSessionUserId(), false)));
 	values[TX_APPLICATION_NAME] = CStringGetTextDatum(application_name ? application_name : "");
+	nulls[TX_TENANTS] = !ffs_tenancy_list(&values[TX_TENANTS]);
 	values[TX_ALL_TENANTS] = BoolGetDatum(ffs_tenancy_mode() == FFS_TENANT_ALL);
 }
 

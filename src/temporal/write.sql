@@ -8,10 +8,13 @@ COMMENT ON FUNCTION ffs_set_actor(text, jsonb) IS
 CREATE VIEW ffs_transactions WITH (security_barrier = true) AS
 SELECT t.transaction_id, t.at, t.actor, t.metadata, t.traceparent, t."session_user", t.application_name
 FROM ffstorage.transactions t
-WHERE t."session_user" OPERATOR(pg_catalog.=) SESSION_USER
-   OR pg_catalog.pg_has_role(CURRENT_USER, 'pg_read_all_data', 'USAGE');
+WHERE (SELECT r.rolsuper OR r.rolbypassrls FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) CURRENT_USER)
+   OR (t."session_user" OPERATOR(pg_catalog.=) SESSION_USER
+       AND ((SELECT ffstorage.all_tenants())
+            OR NOT t.all_tenants
+               AND COALESCE(t.tenants, '{}') OPERATOR(pg_catalog.<@) COALESCE((SELECT @extschema@.ffs_tenants()), '{}')));
 COMMENT ON VIEW ffs_transactions IS
-'one row for each writing transaction that had something to say: who wrote (actor), why (metadata), under which trace; a role sees those of its own sessions, members of pg_read_all_data see all';
+'one row for each writing transaction that had something to say: who wrote (actor), why (metadata), under which trace. A role sees the transactions of its own sessions, of no other tenant than those that are set; superusers and BYPASSRLS roles see all';
 GRANT SELECT ON ffs_transactions TO PUBLIC;
 
 /* What triggers, column defaults and WHEN clauses call. */

@@ -767,6 +767,17 @@ tenants_array(FunctionCallInfo fcinfo, TenantType type)
 										  tenant_types[type].align));
 }
 
+bool
+ffs_tenancy_list(Datum *tenants)
+{
+	TenantValues *known = tenant_values(TENANT_TEXT);
+
+	if (context.mode != FFS_TENANT_LIST)
+		return false;
+	*tenants = PointerGetDatum(construct_array(known->values, known->n, TEXTOID, -1, false, TYPALIGN_INT));
+	return true;
+}
+
 static Datum
 one_tenant(FunctionCallInfo fcinfo, TenantType type)
 {

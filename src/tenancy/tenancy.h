@@ -24,6 +24,9 @@ extern void ffs_tenancy_init(void);
 
 extern FfsTenantMode ffs_tenancy_mode(void);
 
+/* The tenants set, as text[] in the current memory context; false where there are none (mode NONE or ALL). */
+extern bool ffs_tenancy_list(Datum *tenants);
+
 /* May a tenant column have this type?  (uuid, text, int2, int4, int8) */
 extern bool ffs_tenancy_type_ok(Oid type);
 
