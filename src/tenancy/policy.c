@@ -361,6 +361,89 @@ guard_reference(Query *query)
 	table_close(rel, NoLock);
 }
 
+/* ---- rows by key ---- */
+
+/* Plans that read no more rows than this ask for the tenant row by row. */
+#define FEW_ROWS 10
+
+typedef struct InlineContext
+{
+	int			param;
+	FuncExpr   *call;
+} InlineContext;
+
+static Node *
+inline_mutator(Node *node, InlineContext *context)
+{
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXEC &&
+		((Param *) node)->paramid == context->param)
+		return (Node *) copyObject(context->call);
+	return expression_tree_mutator(node, inline_mutator, context);
+}
+
+static List *
+inline_call(List *quals, InlineContext *context)
+{
+	return (List *) inline_mutator((Node *) quals, context);
+}
+
+/* The call that a sub-plan `SELECT tenant_T()` consists of; NULL for others. */
+static FuncExpr *
+subplan_call(Plan *plan)
+{
+	TargetEntry *target;
+
+	if (plan == NULL || !IsA(plan, Result) || plan->lefttree != NULL || plan->qual != NIL ||
+		((Result *) plan)->resconstantqual != NULL || list_length(plan->targetlist) != 1)
+		return NULL;
+	target = linitial_node(TargetEntry, plan->targetlist);
+	return is_tenant_function((Node *) target->expr) ? (FuncExpr *) target->expr : NULL;
+}
+
+/*
+ * To start a sub-plan costs about a quarter of reading one row by its key.  In
+ * a plan that is just that, let the scan call the function itself.  (Not in
+ * plans that may run in parallel workers, which know no tenant, and not where
+ * there are many rows to call it for.)
+ */
+static void
+inline_tenant(PlannedStmt *stmt)
+{
+	Plan	   *top = stmt->planTree;
+	Plan	   *scan = top;
+	List	   *kept = NIL;
+	ListCell   *lc;
+
+	if (top->initPlan == NIL || stmt->parallelModeNeeded)
+		return;
+	while (IsA(scan, ModifyTable) || IsA(scan, LockRows) || IsA(scan, Limit))
+		scan = scan->lefttree;
+	if (!IsA(scan, IndexScan) || scan->plan_rows > FEW_ROWS || scan->initPlan != (scan == top ? top->initPlan : NIL))
+		return;
+
+	foreach(lc, top->initPlan)
+	{
+		SubPlan    *init = lfirst_node(SubPlan, lc);
+		ListCell   *cell = list_nth_cell(stmt->subplans, init->plan_id - 1);
+		InlineContext context;
+
+		context.call = subplan_call(lfirst(cell));
+		if (context.call == NULL || list_length(init->setParam) != 1)
+		{
+			kept = lappend(kept, init);
+			continue;
+		}
+		context.param = linitial_int(init->setParam);
+		scan->qual = inline_call(scan->qual, &context);
+		((IndexScan *) scan)->indexqual = inline_call(((IndexScan *) scan)->indexqual, &context);
+		((IndexScan *) scan)->indexqualorig = inline_call(((IndexScan *) scan)->indexqualorig, &context);
+		lfirst(cell) = NULL;
+	}
+	top->initPlan = kept;
+}
+
 /* ---- the hook ---- */
 
 static PlannedStmt *
@@ -391,7 +474,12 @@ plan_query(Query *query, const char *query_string, int cursor_options, ParamList
 		standard_planner(query, query_string, cursor_options, params);
 
 	/* what inlining functions found out about the plan */
-	if (glob != NULL)
+	if (glob == NULL)
+	{
+		if (result->subplans != NIL)
+			inline_tenant(result);
+	}
+	else
 	{
 		result->invalItems = list_concat(result->invalItems, glob->invalItems);
 		result->dependsOnRole |= glob->dependsOnRole;
