@@ -655,6 +655,7 @@ ffs_set_tenant(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("scope must not be null"),
+				 errdetail("It says how long the tenant is to hold."),
 				 errhint("Pass 'transaction' or 'session', or leave it out.")));
 	scope = text_to_cstring(PG_GETARG_TEXT_PP(1));
 
@@ -682,6 +683,7 @@ ffs_set_tenant(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid scope: \"%s\"", scope),
+				 errdetail("It says how long the tenant is to hold."),
 				 errhint("Pass 'transaction' or 'session', or leave it out.")));
 	PG_RETURN_VOID();
 }

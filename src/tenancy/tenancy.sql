@@ -74,3 +74,8 @@ CREATE FUNCTION ffstorage.check_tenant(relation regclass, tenant int8) RETURNS b
 COMMENT ON FUNCTION ffstorage.check_tenant(regclass, uuid) IS 'true if a row of this tenant may be written to the relation now; the errors tenant_violation (counted) and tenant_not_set otherwise';
 COMMENT ON FUNCTION ffstorage.check_tenant(regclass, text) IS 'true if a row of this tenant may be written to the relation now; the errors tenant_violation (counted) and tenant_not_set otherwise';
 COMMENT ON FUNCTION ffstorage.check_tenant(regclass, int8) IS 'true if a row of this tenant may be written to the relation now; the errors tenant_violation (counted) and tenant_not_set otherwise';
+
+/* For permissive policies that let the tenant policy alone decide: unlike a plain true it goes away with the extension, and takes the policy along. */
+CREATE FUNCTION ffstorage.any_row() RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT true';
+COMMENT ON FUNCTION ffstorage.any_row() IS 'true: what a permissive policy says that leaves all to the tenant policy; it is dropped together with that one';
