@@ -94,11 +94,12 @@ wrong_number(const FfsTable *table, int given)
 {
 	ereport(ERROR,
 			(errcode(FFS_ERRCODE_KEY_MISSING),
-			 errmsg_plural("%d key value given for a key of %d columns",
-						   "%d key values given for a key of %d columns",
-						   given, given, table->nkeys),
-			 errdetail("The primary key of %s is (%s).",
-					   ffs_base_relation_name(table->rootid), ffs_registry_key_names(table)),
+			 errmsg_plural("%d value given for the key (%s)",
+						   "%d values given for the key (%s)",
+						   given, given, ffs_registry_key_names(table)),
+			 errdetail_plural("The primary key of %s has %d column.",
+							  "The primary key of %s has %d columns.",
+							  table->nkeys, ffs_base_relation_name(table->rootid), table->nkeys),
 			 errhint("Give one value for each key column, in that order, or a jsonb object with a member for each.")));
 }
 
@@ -127,8 +128,11 @@ input_error(void *arg)
 	errcontext("key column \"%s\" of table %s", column->name,
 			   ffs_base_relation_name(column->relid));
 	if (ERRCODE_TO_CATEGORY(geterrcode()) == ERRCODE_DATA_EXCEPTION)
-		errhint("The key column \"%s\" has type %s.", column->name,
-				format_type_be(column->type));
+	{
+		errdetail("Key column \"%s\" of table %s has type %s.", column->name,
+				  ffs_base_relation_name(column->relid), format_type_be(column->type));
+		errhint("Give a value of that type.");
+	}
 }
 
 static Datum

@@ -200,6 +200,7 @@ ffs_temporal_close_version(FfsTable *table, HeapTuple old, TupleDesc desc,
 static void
 push_value(JsonbParseState **state, JsonbIteratorToken token, Oid type, Datum value, bool isnull)
 {
+	int			utc = 0;		/* what is kept does not hang on the writer's time zone */
 	JsonbValue	jbv;
 	Jsonb	   *jsonb;
 
@@ -246,7 +247,7 @@ push_value(JsonbParseState **state, JsonbIteratorToken token, Oid type, Datum va
 		case TIMESTAMPOID:
 		case DATEOID:
 			jbv.type = jbvString;
-			jbv.val.string.val = JsonEncodeDateTime(NULL, value, type, NULL);
+			jbv.val.string.val = JsonEncodeDateTime(NULL, value, type, &utc);
 			jbv.val.string.len = strlen(jbv.val.string.val);
 			break;
 		default:

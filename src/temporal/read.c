@@ -24,6 +24,7 @@
 #include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/json.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -296,9 +297,11 @@ ffs_temporal_replay(const Reader *reader, Jsonb *row, const AuditEntry *entry)
 	if (reader->stamp[FFS_UPDATED_AT] > 0)
 	{
 		Form_pg_attribute att = TupleDescAttr(reader->desc, reader->stamp[FFS_UPDATED_AT] - 1);
+		int			utc = 0;
+		char	   *at = JsonEncodeDateTime(NULL, TimestampTzGetDatum(entry->at), TIMESTAMPTZOID, &utc);
 
 		ffs_temporal_push_member(&state, NameStr(att->attname),
-								 DatumGetJsonbP(ffs_registry_to_jsonb(TIMESTAMPTZOID, TimestampTzGetDatum(entry->at))));
+								 DatumGetJsonbP(ffs_registry_to_jsonb(TEXTOID, CStringGetTextDatum(at))));
 	}
 	if (reader->stamp[FFS_UPDATED_BY] > 0)
 	{

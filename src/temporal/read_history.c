@@ -928,6 +928,7 @@ ffs_history(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("the relation is null"),
+				 errdetail("A row's life is that of a row of a managed table."),
 				 errhint("Name a managed table.")));
 	InitMaterializedSRF(fcinfo, 0);
 	table = ffs_registry_get(PG_GETARG_OID(0), false);

@@ -188,6 +188,7 @@ ffs_row_at(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("the moment is null"),
+				 errdetail("A row is looked up as of a moment."),
 				 errhint("Give a timestamp, such as now().")));
 	moment = PG_GETARG_TIMESTAMPTZ(1);
 	if (table->rootid != relid)
