@@ -541,19 +541,25 @@ ffs_tenancy_policy_sql(StringInfo buf, const char *relation, const char *managed
 					   const char *tenant_column, Oid type)
 {
 	TenantType	t = known_tenant_type(type);
+	const char *column = quote_identifier(tenant_column);
 	Oid			relid = RangeVarGetRelid(makeRangeVarFromNameList(stringToQualifiedNameList(relation)),
 										 NoLock, true);
 
-	if (OidIsValid(relid) && OidIsValid(get_relation_policy_oid(relid, FFS_TENANT_POLICY, true)))
-		appendStringInfo(buf, "DROP POLICY %s ON %s;\n", FFS_TENANT_POLICY, relation);
+	if (OidIsValid(relid))
+	{
+		if (!get_rel_relispartition(relid))
+			managed = relation;
+		if (OidIsValid(get_relation_policy_oid(relid, FFS_TENANT_POLICY, true)))
+			appendStringInfo(buf, "DROP POLICY %s ON %s;\n", FFS_TENANT_POLICY, relation);
+	}
 	appendStringInfo(buf,
 					 "CREATE POLICY %s ON %s AS RESTRICTIVE FOR ALL TO PUBLIC\n"
 					 "    USING (%s OPERATOR(pg_catalog.=) (SELECT %s.%s()))\n"
 					 "    WITH CHECK (%s.check_tenant(%s::pg_catalog.regclass, %s::pg_catalog.%s));\n"
 					 "ALTER TABLE %s ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;\n",
 					 FFS_TENANT_POLICY, relation,
-					 tenant_column, FFS_SCHEMA, tenant_types[t].function,
-					 FFS_SCHEMA, quote_literal_cstr(managed), tenant_column, tenant_types[t].cast_to,
+					 column, FFS_SCHEMA, tenant_types[t].function,
+					 FFS_SCHEMA, quote_literal_cstr(managed), column, tenant_types[t].cast_to,
 					 relation);
 }
 

@@ -40,10 +40,12 @@ extern const char *ffs_tenancy_function(Oid type);
  * The policy of one relation, as SQL commands appended to buf, separated by
  * semicolons: a restrictive one, ffstorage_tenant, that compares the tenant
  * column (made anew where it is there), ENABLE and FORCE ROW LEVEL SECURITY.
- * `relation`, `managed` and `tenant_column` are quoted where they must be,
- * relations with their schema.  `managed` is what errors and counts name: the
- * managed root, for itself and its partitions; what stands beside a table
- * names itself, for a policy that names another table holds up its DROP.
+ * `relation` and `managed` come with their schema, quoted where they must be;
+ * `tenant_column` as it is.  `managed` is the root that the relation is,
+ * belongs to or stands beside; errors and counts name it.  (Not for what
+ * stands beside: a policy that names another table holds up its DROP.)
+ * The permissive policy beside it should say USING (ffstorage.any_row()):
+ * when somebody drops the extension with CASCADE, both go, and nothing opens.
  */
 extern void ffs_tenancy_policy_sql(StringInfo buf, const char *relation, const char *managed,
 								   const char *tenant_column, Oid type);
