@@ -15,7 +15,7 @@
  * that a setting can take the session's tenant away and never give one.
  *
  * Parallel workers know no tenant: policies ask in a scalar sub-select, which
- * is evaluated once, in the leader.
+ * is evaluated once, in the leader.  Whoever asks in a worker gets an error.
  *
  *-------------------------------------------------------------------------
  */
@@ -40,9 +40,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/plancache.h"
-#include "utils/regproc.h"
 #include "utils/uuid.h"
-#include "utils/varlena.h"
 
 #include "base/base.h"
 #include "stats/stats.h"
@@ -542,7 +540,7 @@ ffs_tenancy_policy_sql(StringInfo buf, const char *relation, const char *managed
 {
 	TenantType	t = known_tenant_type(type);
 	const char *column = quote_identifier(tenant_column);
-	Oid			relid = RangeVarGetRelid(makeRangeVarFromNameList(stringToQualifiedNameList(relation)),
+	Oid			relid = RangeVarGetRelid(makeRangeVarFromNameList(ffs_compat_name_list(relation)),
 										 NoLock, true);
 
 	if (OidIsValid(relid))
@@ -754,10 +752,26 @@ ffs_set_all_tenants(PG_FUNCTION_ARGS)
 
 /* ---- who we are ---- */
 
+/*
+ * A function that is marked PARALLEL SAFE and reads a table with a tenant
+ * column can be run by a worker.  It must not find the table empty there.
+ */
+static void
+refuse_worker(void)
+{
+	if (unlikely(IsParallelWorker()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TRANSACTION_STATE),
+				 errmsg("parallel workers do not know the transaction's tenant"),
+				 errdetail("A function that a parallel worker runs reads a table with a tenant column, or asks for the tenant."),
+				 errhint("Mark that function PARALLEL RESTRICTED.")));
+}
+
 PG_FUNCTION_INFO_V1(ffs_tenant);
 Datum
 ffs_tenant(PG_FUNCTION_ARGS)
 {
+	refuse_worker();
 	if (ffs_tenancy_mode() != FFS_TENANT_LIST || context.ntenants != 1)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(context.tenants[0]));
@@ -766,8 +780,10 @@ ffs_tenant(PG_FUNCTION_ARGS)
 static Datum
 tenants_array(FunctionCallInfo fcinfo, TenantType type)
 {
-	TenantValues *known = tenant_values(type);
+	TenantValues *known;
 
+	refuse_worker();
+	known = tenant_values(type);
 	if (context.mode != FFS_TENANT_LIST)
 		PG_RETURN_NULL();
 	PG_RETURN_ARRAYTYPE_P(construct_array(known->values, known->n, tenant_types[type].oid,
@@ -791,6 +807,7 @@ one_tenant(FunctionCallInfo fcinfo, TenantType type)
 {
 	Datum		value;
 
+	refuse_worker();
 	if (!single_tenant(type, &value))
 		PG_RETURN_NULL();
 	/* values live as long as the transaction: no copy is needed */
@@ -890,6 +907,7 @@ tenants_int8(PG_FUNCTION_ARGS)
 Datum
 all_tenants(PG_FUNCTION_ARGS)
 {
+	refuse_worker();
 	PG_RETURN_BOOL(ffs_tenancy_mode() == FFS_TENANT_ALL);
 }
 

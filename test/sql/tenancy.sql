@@ -23,6 +23,8 @@ END $$;
 CREATE TABLE docs (id integer PRIMARY KEY, tenant_id uuid NOT NULL DEFAULT ffstorage.tenant_uuid(), v integer);
 INSERT INTO docs SELECT g, (ARRAY[:'a', :'b', :'c']::uuid[])[g % 3 + 1], g FROM generate_series(1, 30) g;
 CALL guard('docs', 'tenant_id', 'uuid');
+CREATE TABLE plain AS SELECT id FROM docs;
+GRANT SELECT ON plain TO PUBLIC;
 CREATE VIEW docs_view WITH (security_invoker = true) AS SELECT * FROM docs;
 CREATE FUNCTION docs_above(integer) RETURNS SETOF docs LANGUAGE sql STABLE
     AS 'SELECT * FROM tenancy_test.docs WHERE v > $1';
@@ -269,6 +271,22 @@ SELECT ffs_set_tenants(ARRAY[:'a', :'b']);
 SELECT pg_temp.plan_has('SELECT count(*) FROM tenancy_test.docs', 'Parallel Seq Scan');
 SELECT count(*) FROM docs;
 ROLLBACK;
+-- a function that workers may run and should not: an error, not an empty table
+CREATE FUNCTION pg_temp.lookup(integer) RETURNS integer LANGUAGE plpgsql STABLE PARALLEL SAFE
+    AS 'BEGIN RETURN (SELECT v FROM tenancy_test.docs WHERE id = $1); END';
+SET parallel_leader_participation = off;
+BEGIN;
+SELECT ffs_set_tenant(:'a');
+SAVEPOINT s;
+\set VERBOSITY terse
+SELECT count(*) FROM plain WHERE pg_temp.lookup(id) = 3;
+\set VERBOSITY default
+ROLLBACK TO s;
+ALTER FUNCTION pg_temp.lookup(integer) PARALLEL RESTRICTED;
+SELECT count(*) FROM plain WHERE pg_temp.lookup(id) = 3;
+ROLLBACK;
+DROP FUNCTION pg_temp.lookup;
+RESET parallel_leader_participation;
 RESET min_parallel_table_scan_size;
 RESET parallel_setup_cost;
 RESET parallel_tuple_cost;
