@@ -329,7 +329,7 @@ ffs_base_insert_slots(Relation rel, TupleTableSlot **slots, int nslots)
 	{
 		ResetPerTupleExprContext(estate);
 		if (rri->ri_NumIndices > 0)
-			list_free(ExecInsertIndexTuples(rri, slots[i], estate, false, false, NULL, NIL));
+			ffs_compat_insert_index_tuples(rri, slots[i], estate);
 	}
 	end_index_insert(estate, rri);
 }
@@ -339,13 +339,10 @@ ffs_base_update_slot(Relation rel, TupleTableSlot *slot, TupleTableSlot *newslot
 {
 	EState	   *estate;
 	ResultRelInfo *rri;
-	bool		update_indexes;
 	ItemPointerData tid = slot->tts_tid;
 
 	estate = begin_index_insert(rel, &rri);
-	simple_table_tuple_update(rel, &tid, newslot, GetActiveSnapshot(), &update_indexes);
-	if (update_indexes && rri->ri_NumIndices > 0)
-		list_free(ExecInsertIndexTuples(rri, newslot, estate, false, false, NULL, NIL));
+	ffs_compat_update_tuple(rel, &tid, newslot, rri, estate);
 	end_index_insert(estate, rri);
 }
 

@@ -15,8 +15,11 @@
 #error "ffstorage needs PostgreSQL 15 or later"
 #endif
 
+#include "access/tableam.h"
+#include "executor/executor.h"
 #include "utils/guc.h"
 #include "utils/regproc.h"
+#include "utils/snapmgr.h"
 
 /* The prefix that belongs to us: unknown settings under it are errors. */
 static inline void
@@ -24,6 +27,11 @@ ffs_compat_reserve_prefix(const char *prefix)
 {
 	MarkGUCPrefixReserved(prefix);
 }
+
+/* 16 has it no longer. */
+#ifndef Abs
+#define Abs(x) ((x) >= 0 ? (x) : -(x))
+#endif
 
 /* A qualified name, quoted where it must be, as a list of its parts. */
 static inline List *
@@ -33,6 +41,38 @@ ffs_compat_name_list(const char *name)
 	return stringToQualifiedNameList(name, NULL);
 #else
 	return stringToQualifiedNameList(name);
+#endif
+}
+
+/* The index entries of a row that has just gone in. */
+static inline void
+ffs_compat_insert_index_tuples(ResultRelInfo *rri, TupleTableSlot *slot, EState *estate)
+{
+#if PG_VERSION_NUM >= 160000
+	list_free(ExecInsertIndexTuples(rri, slot, estate, false, false, NULL, NIL, false));
+#else
+	list_free(ExecInsertIndexTuples(rri, slot, estate, false, false, NULL, NIL));
+#endif
+}
+
+/* Replace the row at tid; its index entries too where they have to be. */
+static inline void
+ffs_compat_update_tuple(Relation rel, ItemPointer tid, TupleTableSlot *slot,
+						ResultRelInfo *rri, EState *estate)
+{
+#if PG_VERSION_NUM >= 160000
+	TU_UpdateIndexes update_indexes;
+
+	simple_table_tuple_update(rel, tid, slot, GetActiveSnapshot(), &update_indexes);
+	if (update_indexes != TU_None && rri->ri_NumIndices > 0)
+		list_free(ExecInsertIndexTuples(rri, slot, estate, false, false, NULL, NIL,
+										update_indexes == TU_Summarizing));
+#else
+	bool		update_indexes;
+
+	simple_table_tuple_update(rel, tid, slot, GetActiveSnapshot(), &update_indexes);
+	if (update_indexes && rri->ri_NumIndices > 0)
+		list_free(ExecInsertIndexTuples(rri, slot, estate, false, false, NULL, NIL));
 #endif
 }
 
