@@ -3,6 +3,9 @@
  * internal.h
  *		What the files of the registry room tell each other.
  *
+ * Everything below that changes objects runs between SPI_connect and
+ * SPI_finish, as the table's owner (ffs_registry_begin_ddl).
+ *
  *-------------------------------------------------------------------------
  */
 #ifndef FFS_REGISTRY_INTERNAL_H
@@ -10,6 +13,112 @@
 
 #include "postgres.h"
 
+#include "access/tupdesc.h"
+#include "datatype/timestamp.h"
+#include "nodes/pg_list.h"
+
+#include "base/base.h"
+#include "registry/registry.h"
+
+/* A column of the table as it was before it was managed. */
+typedef struct FfsFoundColumn
+{
+	char	   *name;
+	bool		added;			/* by us: nothing was there */
+	bool		not_null;
+	char	   *default_expr;	/* NULL where there was none */
+} FfsFoundColumn;
+
+/* A partition whose row-level security was on before. */
+typedef struct FfsFoundPartition
+{
+	char	   *name;			/* qualified and quoted */
+	bool		row_security;
+	bool		force_row_security;
+} FfsFoundPartition;
+
+/* A row of ffstorage.managed. */
+typedef struct FfsManaged
+{
+	Oid			relid;
+	FfsStrategy strategy;
+	char	   *tenant_column;	/* NULL where there is none */
+	bool		soft_delete;
+	List	   *exclude;		/* of char * */
+	bool		stamps;
+	char	   *columns[FFS_NSTAMPS];	/* the name of each column of ours in this table */
+	Oid			history;
+	Oid			audit;
+	Oid			deleted;
+	Oid			versions;
+	Oid			with_deleted;
+	char	   *as_of_function;
+	char	   *between_function;
+	char	   *row_trigger;
+	bool		row_security;	/* what was found */
+	bool		force_row_security;
+	List	   *found_columns;	/* of FfsFoundColumn * */
+	List	   *found_partitions;	/* of FfsFoundPartition * */
+	TimestampTz managed_at;
+} FfsManaged;
+
+/* descriptor.c */
 extern void ffs_registry_descriptor_init(void);
+
+/* managed.c: the catalog */
+extern const char *ffs_registry_strategy_name(FfsStrategy strategy);
+extern bool ffs_registry_parse_strategy(const char *name, FfsStrategy *strategy);
+extern FfsManaged *ffs_registry_load(Oid relid);
+extern List *ffs_registry_all(void);	/* of Oid: every managed root */
+extern void ffs_registry_store(FfsManaged *m);	/* inserts or replaces */
+extern void ffs_registry_forget(Oid relid);
+extern FfsFoundColumn *ffs_registry_found_column(FfsManaged *m, const char *name);
+extern bool ffs_registry_uses_stamp(FfsManaged *m, FfsStamp stamp);
+
+typedef struct FfsDdl
+{
+	FfsRights	rights;
+	bool		outer_in_ddl;
+} FfsDdl;
+
+/* As the table's owner, event triggers standing aside; end it in PG_FINALLY. */
+extern void ffs_registry_begin_ddl(FfsDdl *ddl, Oid relid);
+extern void ffs_registry_end_ddl(FfsDdl *ddl, bool failed);
+extern Oid	ffs_registry_owner_of(Oid relid);
+
+/* columns.c: the table's own columns */
+extern TupleDesc ffs_registry_columns_of(Oid relid);
+extern Form_pg_attribute ffs_registry_column(TupleDesc desc, const char *name);
+extern List *ffs_registry_key_of(Oid relid);	/* of char *, in key order */
+extern char *ffs_registry_default_of(Oid relid, AttrNumber attnum);
+extern void ffs_registry_check_columns(FfsManaged *m);
+extern void ffs_registry_add_columns(FfsManaged *m);
+extern void ffs_registry_restore_column(FfsManaged *m, FfsFoundColumn *found, bool drop_added);
+
+/* side.c: tables, views and functions beside it */
+extern const char *ffs_registry_history_special[];
+extern const char *ffs_registry_audit_special[];
+extern const char *ffs_registry_deleted_special[];
+extern void ffs_registry_check_side(FfsManaged *m, bool had_history, bool had_audit, bool had_deleted);
+extern void ffs_registry_make_side(FfsManaged *m);
+extern void ffs_registry_sync_side_columns(FfsManaged *m);
+extern void ffs_registry_drop_views(FfsManaged *m, bool as_of_too);
+extern void ffs_registry_make_views(FfsManaged *m);
+
+/* dress.c: triggers, policies, rights */
+extern List *ffs_registry_members(Oid relid);	/* the root and all its partitions */
+extern void ffs_registry_dress(FfsManaged *m);
+extern void ffs_registry_undress(FfsManaged *m);
+extern void ffs_registry_drop_tenant_policies(FfsManaged *m);
+extern void ffs_registry_sync_open_policy(FfsManaged *m, Oid relid);
+extern void ffs_registry_sync_rights(FfsManaged *m);
+extern void ffs_registry_release_side(FfsManaged *m, Oid side, bool table_goes);
+extern void ffs_registry_keep_trigger_last(FfsManaged *m);
+extern bool ffs_registry_has_policy(Oid relid, const char *name);
+extern bool ffs_registry_has_user_policy(Oid relid, bool permissive_only);
+extern Oid	ffs_registry_trigger(Oid relid, const char *name);
+
+/* ddl.c */
+extern void ffs_registry_ddl_init(void);
 
 #endif							/* FFS_REGISTRY_INTERNAL_H */

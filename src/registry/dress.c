@@ -1,0 +1,696 @@
+/*-------------------------------------------------------------------------
+ *
+ * dress.c
+ *		What hangs on a managed table and on what stands beside it: triggers,
+ *		row-level security, rights.  Everything here looks first and changes
+ *		only what differs.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/catalog.h"
+#include "catalog/indexing.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_policy.h"
+#include "catalog/pg_trigger.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "registry/internal.h"
+#include "tenancy/tenancy.h"
+
+#define ROW_TRIGGER		"zz_ffstorage_row"
+#define POLICY_TENANT	"ffstorage_tenant"
+#define POLICY_OPEN		"ffstorage_open"
+#define POLICY_MAY_READ	"ffstorage_may_read"
+
+PG_FUNCTION_INFO_V1(may_read);
+
+/* The root and all its partitions, of every level, root first. */
+List *
+ffs_registry_members(Oid relid)
+{
+	List	   *relids = find_all_inheritors(relid, NoLock, NULL);
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, relids)
+	{
+		char		kind = get_rel_relkind(lfirst_oid(lc));
+
+		/* a foreign partition cannot carry what we need; manage refuses them */
+		if (kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE)
+			result = lappend_oid(result, lfirst_oid(lc));
+	}
+	return result;
+}
+
+/* ---- triggers ---- */
+
+/* The trigger of that name, unless it is disabled; InvalidOid if there is none. */
+static Oid
+find_trigger(Oid relid, const char *name, bool enabled_only, Oid *function)
+{
+	Relation	rel = table_open(TriggerRelationId, AccessShareLock);
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Oid			result = InvalidOid;
+
+	ScanKeyInit(&keys[0], Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
+	ScanKeyInit(&keys[1], Anum_pg_trigger_tgname, BTEqualStrategyNumber, F_NAMEEQ, CStringGetDatum(name));
+	scan = systable_beginscan(rel, TriggerRelidNameIndexId, true, NULL, 2, keys);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		Form_pg_trigger trigger = (Form_pg_trigger) GETSTRUCT(tuple);
+
+		if (!enabled_only || trigger->tgenabled == TRIGGER_FIRES_ON_ORIGIN ||
+			trigger->tgenabled == TRIGGER_FIRES_ALWAYS)
+			result = trigger->oid;
+		if (function != NULL)
+			*function = trigger->tgfoid;
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return result;
+}
+
+Oid
+ffs_registry_trigger(Oid relid, const char *name)
+{
+	return find_trigger(relid, name, true, NULL);
+}
+
+/* `when`: BEFORE/AFTER events; `each`: ROW or STATEMENT with its condition. */
+static void
+make_trigger(Oid relid, const char *name, const char *when, const char *each, const char *function)
+{
+	Oid			there = find_trigger(relid, name, false, NULL);
+
+	if (OidIsValid(there))
+	{
+		if (!OidIsValid(find_trigger(relid, name, true, NULL)))
+			ffs_base_run(SPI_OK_UTILITY, "ALTER TABLE %s ENABLE TRIGGER %s",
+						 ffs_base_relation_name(relid), quote_identifier(name));
+		return;
+	}
+	ffs_base_run(SPI_OK_UTILITY, "CREATE TRIGGER %s %s ON %s FOR EACH %s EXECUTE FUNCTION ffstorage.%s()",
+				 quote_identifier(name), when, ffs_base_relation_name(relid), each, function);
+}
+
+static void
+drop_trigger(Oid relid, const char *name)
+{
+	if (OidIsValid(find_trigger(relid, name, false, NULL)))
+		ffs_base_run(SPI_OK_UTILITY, "DROP TRIGGER %s ON %s", quote_identifier(name),
+					 ffs_base_relation_name(relid));
+}
+
+/* The name that sorts last among the BEFORE ROW triggers that are not ours; "" where there is none. */
+static char *
+last_foreign_trigger(List *members, const char *ours)
+{
+	char	   *last = pstrdup("");
+	ListCell   *lc;
+
+	foreach(lc, members)
+	{
+		Relation	rel = table_open(lfirst_oid(lc), AccessShareLock);
+
+		for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
+		{
+			Trigger    *trigger = &rel->trigdesc->triggers[i];
+
+			if (TRIGGER_FOR_BEFORE(trigger->tgtype) && TRIGGER_FOR_ROW(trigger->tgtype) &&
+				(ours == NULL || strcmp(trigger->tgname, ours) != 0) &&
+				strcmp(trigger->tgname, last) > 0)
+				last = pstrdup(trigger->tgname);
+		}
+		table_close(rel, AccessShareLock);
+	}
+	return last;
+}
+
+static bool
+trigger_name_free(List *members, const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, members)
+	{
+		if (OidIsValid(find_trigger(lfirst_oid(lc), name, false, NULL)))
+			return false;
+	}
+	return true;
+}
+
+/* A free name for our row trigger that sorts after `last`. */
+static char *
+choose_row_trigger(List *members, const char *last)
+{
+	const char *candidates[] = {ROW_TRIGGER, "zzzz_ffstorage_row", "~_ffstorage_row", "~~~~_ffstorage_row", NULL, NULL};
+	int			len = strlen(last);
+
+	if (len + (int) strlen("~ffstorage_row") < NAMEDATALEN)
+		candidates[4] = psprintf("%s~ffstorage_row", last);
+	if (len + 1 < NAMEDATALEN)
+		candidates[5] = psprintf("%s~", last);
+	for (int i = 0; i < (int) lengthof(candidates); i++)
+	{
+		if (candidates[i] != NULL && strcmp(candidates[i], last) > 0 &&
+			trigger_name_free(members, candidates[i]))
+			return pstrdup(candidates[i]);
+	}
+	ereport(ERROR,
+			(errcode(FFS_ERRCODE_NAME_TAKEN),
+			 errmsg("no trigger name sorts after \"%s\"", last),
+			 errdetail("ffstorage's own trigger must fire after all other BEFORE ROW triggers of the table."),
+			 errhint("Rename trigger \"%s\" with ALTER TRIGGER.", last)));
+}
+
+/* Rename our row trigger where another one sorts after it. */
+void
+ffs_registry_keep_trigger_last(FfsManaged *m)
+{
+	List	   *members = ffs_registry_members(m->relid);
+	char	   *last = last_foreign_trigger(members, m->row_trigger);
+	char	   *name;
+
+	if (strcmp(last, m->row_trigger) < 0 || !OidIsValid(find_trigger(m->relid, m->row_trigger, false, NULL)))
+		return;
+	name = choose_row_trigger(members, last);
+	ffs_base_run(SPI_OK_UTILITY, "ALTER TRIGGER %s ON %s RENAME TO %s", quote_identifier(m->row_trigger),
+				 ffs_base_relation_name(m->relid), quote_identifier(name));
+	m->row_trigger = name;
+}
+
+static void
+make_triggers(FfsManaged *m, List *members)
+{
+	ListCell   *lc;
+
+	if (m->row_trigger == NULL || !OidIsValid(find_trigger(m->relid, m->row_trigger, false, NULL)))
+		m->row_trigger = choose_row_trigger(members, last_foreign_trigger(members, NULL));
+	make_trigger(m->relid, m->row_trigger, "BEFORE INSERT OR UPDATE OR DELETE", "ROW", "row_change");
+	ffs_registry_keep_trigger_last(m);
+	if (m->strategy == FFS_STRATEGY_COPY_ON_CHANGE)
+		make_trigger(m->relid, "ffstorage_inserted", "AFTER INSERT",
+					 "ROW WHEN (ffstorage.is_new_row())", "row_inserted");
+	else
+		drop_trigger(m->relid, "ffstorage_inserted");
+	foreach(lc, members)
+	{
+		Oid			relid = lfirst_oid(lc);
+
+		make_trigger(relid, "ffstorage_begin", "BEFORE INSERT OR UPDATE OR DELETE", "STATEMENT", "statement_begin");
+		make_trigger(relid, "ffstorage_end", "AFTER INSERT OR UPDATE OR DELETE", "STATEMENT", "statement_end");
+		make_trigger(relid, "ffstorage_truncate", "BEFORE TRUNCATE", "STATEMENT", "table_truncate");
+	}
+}
+
+/* ---- row-level security ---- */
+
+typedef struct PolicyInfo
+{
+	char	   *name;
+	char		command;
+	bool		permissive;
+	List	   *roles;			/* of Oid, InvalidOid for PUBLIC */
+} PolicyInfo;
+
+static List *
+policies_of(Oid relid)
+{
+	Relation	rel = table_open(PolicyRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	List	   *result = NIL;
+
+	ScanKeyInit(&key, Anum_pg_policy_polrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
+	scan = systable_beginscan(rel, PolicyPolrelidPolnameIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_policy form = (Form_pg_policy) GETSTRUCT(tuple);
+		PolicyInfo *policy = palloc0(sizeof(PolicyInfo));
+		bool		isnull;
+		Datum		roles = heap_getattr(tuple, Anum_pg_policy_polroles, RelationGetDescr(rel), &isnull);
+
+		policy->name = pstrdup(NameStr(form->polname));
+		policy->command = form->polcmd;
+		policy->permissive = form->polpermissive;
+		if (!isnull)
+		{
+			ArrayType  *array = DatumGetArrayTypePCopy(roles);
+			Oid		   *oids = (Oid *) ARR_DATA_PTR(array);
+
+			for (int i = 0; i < ARR_DIMS(array)[0]; i++)
+				policy->roles = lappend_oid(policy->roles, oids[i]);
+		}
+		result = lappend(result, policy);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return result;
+}
+
+static bool
+is_our_policy(const char *name)
+{
+	return strcmp(name, POLICY_TENANT) == 0 || strcmp(name, POLICY_OPEN) == 0 ||
+		strcmp(name, POLICY_MAY_READ) == 0;
+}
+
+bool
+ffs_registry_has_policy(Oid relid, const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, policies_of(relid))
+	{
+		if (strcmp(((PolicyInfo *) lfirst(lc))->name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+bool
+ffs_registry_has_user_policy(Oid relid, bool permissive_only)
+{
+	ListCell   *lc;
+
+	foreach(lc, policies_of(relid))
+	{
+		PolicyInfo *policy = lfirst(lc);
+
+		if (!is_our_policy(policy->name) && (policy->permissive || !permissive_only))
+			return true;
+	}
+	return false;
+}
+
+static void
+row_security_of(Oid relid, bool *enabled, bool *forced)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", relid);
+	*enabled = ((Form_pg_class) GETSTRUCT(tuple))->relrowsecurity;
+	*forced = ((Form_pg_class) GETSTRUCT(tuple))->relforcerowsecurity;
+	ReleaseSysCache(tuple);
+}
+
+static void
+set_row_security(Oid relid, bool enable, bool force)
+{
+	bool		enabled,
+				forced;
+
+	row_security_of(relid, &enabled, &forced);
+	if (enabled != enable)
+		ffs_base_run(SPI_OK_UTILITY, "ALTER TABLE %s %s ROW LEVEL SECURITY", ffs_base_relation_name(relid),
+					 enable ? "ENABLE" : "DISABLE");
+	if (forced != force)
+		ffs_base_run(SPI_OK_UTILITY, "ALTER TABLE %s %s ROW LEVEL SECURITY", ffs_base_relation_name(relid),
+					 force ? "FORCE" : "NO FORCE");
+}
+
+static void
+drop_policy(Oid relid, const char *name)
+{
+	if (ffs_registry_has_policy(relid, name))
+		ffs_base_run(SPI_OK_UTILITY, "DROP POLICY %s ON %s", name, ffs_base_relation_name(relid));
+}
+
+static void
+make_open_policy(Oid relid)
+{
+	if (!ffs_registry_has_policy(relid, POLICY_OPEN))
+		ffs_base_run(SPI_OK_UTILITY, "CREATE POLICY " POLICY_OPEN " ON %s USING (true)",
+					 ffs_base_relation_name(relid));
+}
+
+static void
+make_tenant_policy(FfsManaged *m, Oid relid)
+{
+	Form_pg_attribute att = ffs_registry_column(ffs_registry_columns_of(m->relid), m->tenant_column);
+
+	if (att == NULL)
+		elog(ERROR, "column \"%s\" of relation %u does not exist", m->tenant_column, m->relid);
+	if (!ffs_registry_has_policy(relid, POLICY_TENANT))
+	{
+		StringInfoData buf;
+
+		initStringInfo(&buf);
+		ffs_tenancy_policy_sql(&buf, ffs_base_relation_name(relid), ffs_base_relation_name(m->relid),
+							   m->tenant_column, att->atttypid);
+		ffs_base_run(0, "%s", buf.data);
+	}
+	set_row_security(relid, true, true);
+}
+
+/*
+ * A tenant policy only restricts: without a permissive policy nobody would
+ * see anything.  The open one stands in while the user has none.
+ */
+void
+ffs_registry_sync_open_policy(FfsManaged *m, Oid relid)
+{
+	if (m->tenant_column != NULL && !ffs_registry_has_user_policy(relid, true))
+		make_open_policy(relid);
+	else
+		drop_policy(relid, POLICY_OPEN);
+}
+
+/* Policies on a table beside: tenants, and only readers of the whole table. */
+static void
+dress_side(FfsManaged *m, Oid side)
+{
+	bool		enabled,
+				forced;
+
+	if (!OidIsValid(side))
+		return;
+	row_security_of(m->relid, &enabled, &forced);
+	if (m->tenant_column != NULL)
+		make_tenant_policy(m, side);
+	else
+	{
+		drop_policy(side, POLICY_TENANT);
+		set_row_security(side, enabled, enabled && forced);
+	}
+	if (m->tenant_column != NULL || enabled)
+	{
+		make_open_policy(side);
+		if (!ffs_registry_has_policy(side, POLICY_MAY_READ))
+			ffs_base_run(SPI_OK_UTILITY, "CREATE POLICY " POLICY_MAY_READ " ON %s AS RESTRICTIVE FOR SELECT"
+						 " USING ((SELECT ffstorage.may_read(%s::regclass)))",
+						 ffs_base_relation_name(side),
+						 quote_literal_cstr(ffs_base_relation_name(m->relid)));
+	}
+	else
+	{
+		drop_policy(side, POLICY_OPEN);
+		drop_policy(side, POLICY_MAY_READ);
+	}
+	make_trigger(side, "ffstorage_read_only", "BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE",
+				 "STATEMENT", "side_read_only");
+}
+
+/* ---- rights ---- */
+
+/* The roles that the ACL of a relation gives SELECT on the whole of it (InvalidOid: PUBLIC), without its owner. */
+static List *
+readers_of(Oid relid, List **others)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			owner;
+	Datum		value;
+	bool		isnull;
+	List	   *result = NIL;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", relid);
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	value = SysCacheGetAttr(RELOID, tuple, Anum_pg_class_relacl, &isnull);
+	if (!isnull)
+	{
+		Acl		   *acl = DatumGetAclPCopy(value);
+		AclItem    *items = ACL_DAT(acl);
+
+		for (int i = 0; i < ACL_NUM(acl); i++)
+		{
+			AclMode		rights = ACLITEM_GET_PRIVS(items[i]);
+
+			if (items[i].ai_grantee == owner)
+				continue;
+			if (rights & ACL_SELECT)
+				result = list_append_unique_oid(result, items[i].ai_grantee);
+			if (others != NULL && (rights & ~ACL_SELECT))
+				*others = list_append_unique_oid(*others, items[i].ai_grantee);
+		}
+	}
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+static const char *
+grantee_name(Oid role)
+{
+	return OidIsValid(role) ? quote_identifier(GetUserNameFromId(role, false)) : "PUBLIC";
+}
+
+/* Those who read the whole table may read this, and nobody does more. */
+static void
+sync_rights_of(Oid relid, List *readers)
+{
+	List	   *more = NIL;
+	List	   *present;
+	ListCell   *lc;
+
+	if (!OidIsValid(relid))
+		return;
+	present = readers_of(relid, &more);
+	foreach(lc, list_concat_unique_oid(list_copy(more), list_difference_oid(present, readers)))
+		ffs_base_run(SPI_OK_UTILITY, "REVOKE ALL ON %s FROM %s CASCADE", ffs_base_relation_name(relid),
+					 grantee_name(lfirst_oid(lc)));
+	foreach(lc, readers)
+	{
+		if (!list_member_oid(present, lfirst_oid(lc)) || list_member_oid(more, lfirst_oid(lc)))
+			ffs_base_run(SPI_OK_UTILITY, "GRANT SELECT ON %s TO %s", ffs_base_relation_name(relid),
+						 grantee_name(lfirst_oid(lc)));
+	}
+}
+
+static void
+sync_owner_of(Oid relid, Oid owner)
+{
+	if (OidIsValid(relid) && ffs_registry_owner_of(relid) != owner)
+		ffs_base_run(SPI_OK_UTILITY, "ALTER TABLE %s OWNER TO %s", ffs_base_relation_name(relid),
+					 quote_identifier(GetUserNameFromId(owner, false)));
+}
+
+static bool
+exists(Oid relid)
+{
+	return OidIsValid(relid) && SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid));
+}
+
+/* Owner and readers of what stands beside follow the table's. */
+void
+ffs_registry_sync_rights(FfsManaged *m)
+{
+	Oid			beside[5] = {m->history, m->audit, m->deleted, m->versions, m->with_deleted};
+	Oid			owner = ffs_registry_owner_of(m->relid);
+	List	   *readers = readers_of(m->relid, NULL);
+
+	for (int i = 0; i < (int) lengthof(beside); i++)
+	{
+		if (!exists(beside[i]))
+			continue;
+		sync_owner_of(beside[i], owner);
+		sync_rights_of(beside[i], readers);
+	}
+}
+
+/* ---- all of it ---- */
+
+/* Put on the table, its partitions and what stands beside it whatever is missing. */
+void
+ffs_registry_dress(FfsManaged *m)
+{
+	List	   *members = ffs_registry_members(m->relid);
+	ListCell   *lc;
+
+	make_triggers(m, members);
+	foreach(lc, members)
+	{
+		Oid			relid = lfirst_oid(lc);
+
+		if (m->tenant_column == NULL)
+			continue;
+		make_tenant_policy(m, relid);
+		ffs_registry_sync_open_policy(m, relid);
+	}
+	if (exists(m->history))
+		dress_side(m, m->history);
+	if (exists(m->audit))
+		dress_side(m, m->audit);
+	if (exists(m->deleted))
+		dress_side(m, m->deleted);
+	ffs_registry_sync_rights(m);
+}
+
+/* Was row-level security on for this member before? */
+static void
+found_row_security(FfsManaged *m, Oid relid, bool *enabled, bool *forced)
+{
+	char	   *name = ffs_base_relation_name(relid);
+	ListCell   *lc;
+
+	if (relid == m->relid)
+	{
+		*enabled = m->row_security;
+		*forced = m->force_row_security;
+		return;
+	}
+	*enabled = *forced = false;
+	foreach(lc, m->found_partitions)
+	{
+		FfsFoundPartition *partition = lfirst(lc);
+
+		if (strcmp(partition->name, name) == 0)
+		{
+			*enabled = partition->row_security;
+			*forced = partition->force_row_security;
+		}
+	}
+}
+
+/* Take the tenants' policies off the table and its partitions; row-level security as it was found. */
+void
+ffs_registry_drop_tenant_policies(FfsManaged *m)
+{
+	ListCell   *lc;
+
+	foreach(lc, ffs_registry_members(m->relid))
+	{
+		Oid			relid = lfirst_oid(lc);
+		bool		enabled,
+					forced;
+
+		if (!ffs_registry_has_policy(relid, POLICY_TENANT) && !ffs_registry_has_policy(relid, POLICY_OPEN))
+			continue;
+		drop_policy(relid, POLICY_TENANT);
+		drop_policy(relid, POLICY_OPEN);
+		found_row_security(m, relid, &enabled, &forced);
+		/* policies that users made meanwhile must not fall open */
+		if (ffs_registry_has_user_policy(relid, false))
+			enabled = true;
+		set_row_security(relid, enabled, forced);
+	}
+}
+
+/* Take everything of ours off the table and its partitions, not off what stands beside. */
+void
+ffs_registry_undress(FfsManaged *m)
+{
+	ListCell   *lc;
+
+	drop_trigger(m->relid, m->row_trigger);
+	drop_trigger(m->relid, "ffstorage_inserted");
+	foreach(lc, ffs_registry_members(m->relid))
+	{
+		drop_trigger(lfirst_oid(lc), "ffstorage_begin");
+		drop_trigger(lfirst_oid(lc), "ffstorage_end");
+		drop_trigger(lfirst_oid(lc), "ffstorage_truncate");
+	}
+	if (m->tenant_column != NULL)
+		ffs_registry_drop_tenant_policies(m);
+}
+
+/*
+ * Let go of a table beside: a plain table from now on, readable by whom it
+ * was.  Where the policies that go kept rows from some of its readers, and
+ * the table that they read is no longer there (`table_goes`) or has policies
+ * of its own, only its owner keeps it.
+ */
+void
+ffs_registry_release_side(FfsManaged *m, Oid side, bool table_goes)
+{
+	bool		enabled,
+				forced;
+	bool		closed;
+
+	if (!exists(side))
+		return;
+	row_security_of(side, &enabled, &forced);
+	closed = enabled && (table_goes || m->row_security || ffs_registry_has_user_policy(m->relid, false));
+	drop_trigger(side, "ffstorage_read_only");
+	drop_policy(side, POLICY_TENANT);
+	drop_policy(side, POLICY_OPEN);
+	drop_policy(side, POLICY_MAY_READ);
+	if (!ffs_registry_has_user_policy(side, false))
+		set_row_security(side, false, false);
+	if (closed)
+		sync_rights_of(side, NIL);
+}
+
+/* ---- who may read what stands beside ---- */
+
+/*
+ * may_read(managed regclass) returns boolean
+ *
+ * The condition of the policy on what stands beside a table: only who may
+ * read all of the table may read its past.  Raises instead of giving false,
+ * since rows that are silently missing would be a wrong past.
+ */
+Datum
+may_read(PG_FUNCTION_ARGS)
+{
+	Oid			relid = PG_GETARG_OID(0);
+	Oid			role = GetUserId();
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Form_pg_class form;
+	bool		bound = false;
+	bool		open = false;
+	ListCell   *lc;
+
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid),
+				 errhint("Call ffs_manage() again for the table.")));
+	form = (Form_pg_class) GETSTRUCT(tuple);
+	if (pg_class_aclcheck(relid, role, ACL_SELECT) != ACLCHECK_OK)
+		bound = true;
+	else if (form->relrowsecurity && !has_bypassrls_privilege(role) &&
+			 (form->relforcerowsecurity || !has_privs_of_role(role, form->relowner)))
+	{
+		foreach(lc, policies_of(relid))
+		{
+			PolicyInfo *policy = lfirst(lc);
+			ListCell   *rc;
+
+			if (policy->command != '*' && policy->command != ACL_SELECT_CHR)
+				continue;
+			foreach(rc, policy->roles)
+			{
+				if (OidIsValid(lfirst_oid(rc)) && !has_privs_of_role(role, lfirst_oid(rc)))
+					continue;
+				if (!is_our_policy(policy->name))
+					bound = true;
+				else if (policy->permissive)
+					open = true;
+			}
+		}
+		if (!open)
+			bound = true;
+	}
+	ReleaseSysCache(tuple);
+
+	if (bound)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for what stands beside table \"%s\"", get_rel_name(relid)),
+				 errdetail("Its past is open only to roles that may SELECT the whole table and that no policy of it binds."),
+				 errhint("Read the table itself, or ask its owner.")));
+	PG_RETURN_BOOL(true);
+}

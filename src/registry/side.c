@@ -1,0 +1,537 @@
+/*-------------------------------------------------------------------------
+ *
+ * side.c
+ *		What stands beside a managed table: history, audit entries, deleted
+ *		rows, and the views and functions over them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "commands/defrem.h"
+#include "executor/spi.h"
+#include "parser/parse_func.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/ruleutils.h"
+#include "utils/syscache.h"
+
+#include "registry/internal.h"
+
+const char *ffs_registry_history_special[] = {
+	"valid_to", "end_operation", "ended_by", "end_transaction_id", "is_current", NULL
+};
+const char *ffs_registry_audit_special[] = {
+	"entry_id", "operation", "field_name", "old_value", "new_value",
+	"changed_at", "changed_by", "transaction_id", NULL
+};
+const char *ffs_registry_deleted_special[] = {
+	"deleted_at", "deleted_by", "delete_transaction_id", NULL
+};
+
+/* ---- names ---- */
+
+static char *
+qualified(FfsManaged *m, const char *name)
+{
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(m->relid)), name);
+}
+
+/* The name of what stands beside the table under this suffix. */
+static char *
+beside(FfsManaged *m, const char *suffix)
+{
+	return ffs_base_side_name(get_rel_name(m->relid), suffix);
+}
+
+static void
+refuse_taken(FfsManaged *m, const char *name, const char *what)
+{
+	ereport(ERROR,
+			(errcode(FFS_ERRCODE_NAME_TAKEN),
+			 errmsg("%s \"%s\" already exists", what, name),
+			 errdetail("ffstorage needs the name beside table \"%s\".", get_rel_name(m->relid)),
+			 errhint("Rename or drop it first; it may be what an earlier management left.")));
+}
+
+static void
+check_relation_free(FfsManaged *m, const char *suffix)
+{
+	char	   *name = beside(m, suffix);
+	Oid			schema = get_rel_namespace(m->relid);
+
+	if (OidIsValid(get_relname_relid(name, schema)))
+		refuse_taken(m, name, "relation");
+	if (SearchSysCacheExists2(TYPENAMENSP, CStringGetDatum(name), ObjectIdGetDatum(schema)))
+		refuse_taken(m, name, "type");
+}
+
+static Oid
+find_function(FfsManaged *m, const char *name, int nargs)
+{
+	Oid			args[2] = {TIMESTAMPTZOID, TIMESTAMPTZOID};
+	oidvector  *vector = buildoidvector(args, nargs);
+
+	return GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(name),
+						   PointerGetDatum(vector), ObjectIdGetDatum(get_rel_namespace(m->relid)));
+}
+
+static void
+check_function_free(FfsManaged *m, const char *suffix, int nargs)
+{
+	char	   *name = beside(m, suffix);
+
+	if (OidIsValid(find_function(m, name, nargs)))
+		refuse_taken(m, name, "function");
+}
+
+/* Refuse names that are in use; `had_` says what is ours already. */
+void
+ffs_registry_check_side(FfsManaged *m, bool had_history, bool had_audit, bool had_deleted)
+{
+	if (m->strategy == FFS_STRATEGY_SCD2 && !had_history)
+	{
+		check_relation_free(m, "_history");
+		check_relation_free(m, "_versions");
+		check_function_free(m, "_as_of", 1);
+		check_function_free(m, "_between", 2);
+	}
+	if (m->strategy == FFS_STRATEGY_COPY_ON_CHANGE && !had_audit)
+		check_relation_free(m, "_audit");
+	if (m->soft_delete && !had_deleted)
+	{
+		check_relation_free(m, "_deleted");
+		check_relation_free(m, "_with_deleted");
+	}
+}
+
+/* ---- column lists ---- */
+
+/* Type, modifier and collation as DDL has them. */
+static char *
+type_of(Form_pg_attribute att)
+{
+	char	   *type = format_type_extended(att->atttypid, att->atttypmod,
+											FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
+
+	if (OidIsValid(att->attcollation) && att->attcollation != get_typcollation(att->atttypid))
+		return psprintf("%s COLLATE %s", type, generate_collation_name(att->attcollation));
+	return type;
+}
+
+static void
+append_definitions(StringInfo buf, TupleDesc desc)
+{
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (!att->attisdropped)
+			appendStringInfo(buf, "%s %s, ", quote_identifier(NameStr(att->attname)), type_of(att));
+	}
+}
+
+/* alias.a, alias.b, ... */
+static void
+append_columns(StringInfo buf, TupleDesc desc, const char *alias)
+{
+	bool		first = true;
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (att->attisdropped)
+			continue;
+		appendStringInfo(buf, "%s%s.%s", first ? "" : ", ", alias, quote_identifier(NameStr(att->attname)));
+		first = false;
+	}
+}
+
+static char *
+name_list(List *names)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	foreach(lc, names)
+		appendStringInfo(&buf, "%s%s", foreach_current_index(lc) ? ", " : "", quote_identifier(lfirst(lc)));
+	return buf.data;
+}
+
+/* ---- tables ---- */
+
+static Oid
+created(FfsManaged *m, const char *name)
+{
+	Oid			relid = get_relname_relid(name, get_rel_namespace(m->relid));
+
+	if (!OidIsValid(relid))
+		elog(ERROR, "relation \"%s\" was not created", name);
+	return relid;
+}
+
+/* An index under a name beside the table if that is free, else under one that PostgreSQL chooses. */
+static char *
+index_name(FfsManaged *m, const char *table, const char *suffix)
+{
+	char	   *name = ffs_base_side_name(table, suffix);
+
+	if (OidIsValid(get_relname_relid(name, get_rel_namespace(m->relid))))
+		return pstrdup("");
+	return pstrdup(quote_identifier(name));
+}
+
+static void
+make_history(FfsManaged *m)
+{
+	char	   *name = beside(m, "_history");
+	char	   *table = qualified(m, name);
+	const char *valid_from = quote_identifier(m->columns[FFS_VALID_FROM]);
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	append_definitions(&buf, ffs_registry_columns_of(m->relid));
+	ffs_base_run(SPI_OK_UTILITY,
+				 "CREATE TABLE %s (%svalid_to timestamptz NOT NULL, end_operation text NOT NULL,"
+				 " ended_by text, end_transaction_id xid8 NOT NULL, PRIMARY KEY (%s, %s))",
+				 table, buf.data, name_list(ffs_registry_key_of(m->relid)), valid_from);
+	ffs_base_run(SPI_OK_UTILITY, "CREATE INDEX %s ON %s (valid_to) WHERE end_operation <> 'update'",
+				 index_name(m, name, "_ended"), table);
+	ffs_base_run(SPI_OK_UTILITY, "CREATE INDEX %s ON %s USING brin (%s, valid_to)",
+				 index_name(m, name, "_times"), table, valid_from);
+	ffs_base_run(SPI_OK_UTILITY, "COMMENT ON TABLE %s IS %s", table,
+				 quote_literal_cstr(psprintf("closed versions of the rows of %s, kept by ffstorage; append only",
+											 ffs_base_relation_name(m->relid))));
+	m->history = created(m, name);
+}
+
+static void
+make_audit(FfsManaged *m)
+{
+	char	   *name = beside(m, "_audit");
+	char	   *table = qualified(m, name);
+	char	   *sequence = ChooseRelationName(name, "entry_id", "seq", get_rel_namespace(m->relid), false);
+	TupleDesc	desc = ffs_registry_columns_of(m->relid);
+	List	   *key = ffs_registry_key_of(m->relid);
+	List	   *columns = list_copy(key);
+	StringInfoData buf;
+	ListCell   *lc;
+
+	if (m->tenant_column != NULL)
+	{
+		bool		in_key = false;
+
+		foreach(lc, key)
+			in_key |= strcmp(lfirst(lc), m->tenant_column) == 0;
+		if (!in_key)
+			columns = lappend(columns, m->tenant_column);
+	}
+	initStringInfo(&buf);
+	foreach(lc, columns)
+		appendStringInfo(&buf, "%s %s NOT NULL, ", quote_identifier(lfirst(lc)),
+						 type_of(ffs_registry_column(desc, lfirst(lc))));
+
+	ffs_base_run(SPI_OK_UTILITY, "CREATE SEQUENCE %s AS bigint", qualified(m, sequence));
+	ffs_base_run(SPI_OK_UTILITY,
+				 "CREATE TABLE %s (entry_id bigint NOT NULL PRIMARY KEY DEFAULT pg_catalog.nextval(%s), %s"
+				 "operation text NOT NULL, field_name text, old_value jsonb, new_value jsonb,"
+				 " changed_at timestamptz NOT NULL, changed_by text, transaction_id xid8 NOT NULL)",
+				 table, quote_literal_cstr(qualified(m, sequence)), buf.data);
+	ffs_base_run(SPI_OK_UTILITY, "ALTER SEQUENCE %s OWNED BY %s.entry_id", qualified(m, sequence), table);
+	ffs_base_run(SPI_OK_UTILITY, "CREATE INDEX %s ON %s (%s, entry_id)",
+				 index_name(m, name, "_key"), table, name_list(key));
+	ffs_base_run(SPI_OK_UTILITY, "CREATE INDEX %s ON %s (changed_at)",
+				 index_name(m, name, "_changed_at"), table);
+	ffs_base_run(SPI_OK_UTILITY, "COMMENT ON TABLE %s IS %s", table,
+				 quote_literal_cstr(psprintf("changes to the rows of %s, kept by ffstorage; append only",
+											 ffs_base_relation_name(m->relid))));
+	m->audit = created(m, name);
+
+	/* The rows that are there are where its story begins. */
+	ffs_base_run(SPI_OK_INSERT,
+				 "INSERT INTO %s (%s, operation, new_value, changed_at, changed_by, transaction_id)"
+				 " SELECT %s, 'baseline', pg_catalog.to_jsonb(ffs_row.*), ffstorage.stamp_time(),"
+				 " ffstorage.stamp_actor(), ffstorage.stamp_xid() FROM %s ffs_row",
+				 table, name_list(columns), name_list(columns), ffs_base_relation_name(m->relid));
+}
+
+static void
+make_deleted(FfsManaged *m)
+{
+	char	   *name = beside(m, "_deleted");
+	char	   *table = qualified(m, name);
+	List	   *key = ffs_registry_key_of(m->relid);
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	append_definitions(&buf, ffs_registry_columns_of(m->relid));
+	ffs_base_run(SPI_OK_UTILITY,
+				 "CREATE TABLE %s (%sdeleted_at timestamptz NOT NULL, deleted_by text,"
+				 " delete_transaction_id xid8 NOT NULL)", table, buf.data);
+	if (key != NIL)
+		ffs_base_run(SPI_OK_UTILITY, "CREATE INDEX %s ON %s (%s, deleted_at)",
+					 index_name(m, name, "_key"), table, name_list(key));
+	ffs_base_run(SPI_OK_UTILITY, "CREATE INDEX %s ON %s (deleted_at)",
+				 index_name(m, name, "_deleted_at"), table);
+	ffs_base_run(SPI_OK_UTILITY, "COMMENT ON TABLE %s IS %s", table,
+				 quote_literal_cstr(psprintf("deleted rows of %s, kept by ffstorage until restored or purged",
+											 ffs_base_relation_name(m->relid))));
+	m->deleted = created(m, name);
+}
+
+static bool
+relation_exists(Oid relid)
+{
+	return OidIsValid(relid) && SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid));
+}
+
+/* Create the tables that the strategy needs and that are not there. */
+void
+ffs_registry_make_side(FfsManaged *m)
+{
+	if (m->strategy == FFS_STRATEGY_SCD2 && !relation_exists(m->history))
+		make_history(m);
+	if (m->strategy == FFS_STRATEGY_COPY_ON_CHANGE && !relation_exists(m->audit))
+		make_audit(m);
+	if (m->soft_delete && !relation_exists(m->deleted))
+		make_deleted(m);
+}
+
+/* Add to one side table the columns that it lacks, and change types that differ. */
+static void
+sync_columns(Oid side, TupleDesc desc, List *only)
+{
+	TupleDesc	have;
+	StringInfoData buf;
+
+	if (!relation_exists(side))
+		return;
+	LockRelationOid(side, AccessShareLock);
+	have = ffs_registry_columns_of(side);
+	initStringInfo(&buf);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		const char *name = NameStr(att->attname);
+		Form_pg_attribute other;
+
+		if (att->attisdropped)
+			continue;
+		if (only != NIL)
+		{
+			ListCell   *lc;
+			bool		wanted = false;
+
+			foreach(lc, only)
+				wanted |= strcmp(lfirst(lc), name) == 0;
+			if (!wanted)
+				continue;
+		}
+		other = ffs_registry_column(have, name);
+		if (other == NULL)
+			appendStringInfo(&buf, "%s ADD COLUMN %s %s", buf.len ? "," : "", quote_identifier(name), type_of(att));
+		else if (other->atttypid != att->atttypid || other->atttypmod != att->atttypmod ||
+				 other->attcollation != att->attcollation)
+			appendStringInfo(&buf, "%s ALTER COLUMN %s TYPE %s USING %s::%s", buf.len ? "," : "",
+							 quote_identifier(name), type_of(att), quote_identifier(name),
+							 format_type_extended(att->atttypid, att->atttypmod,
+												  FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
+	}
+	if (buf.len > 0)
+		ffs_base_run(SPI_OK_UTILITY, "ALTER TABLE %s%s", ffs_base_relation_name(side), buf.data);
+}
+
+void
+ffs_registry_sync_side_columns(FfsManaged *m)
+{
+	TupleDesc	desc = ffs_registry_columns_of(m->relid);
+	List	   *of_audit = ffs_registry_key_of(m->relid);
+
+	sync_columns(m->history, desc, NIL);
+	sync_columns(m->deleted, desc, NIL);
+	if (m->tenant_column != NULL)
+		of_audit = lappend(of_audit, m->tenant_column);
+	if (of_audit != NIL)
+		sync_columns(m->audit, desc, of_audit);
+}
+
+/* ---- views and functions ---- */
+
+static void
+drop_view(Oid *view)
+{
+	if (relation_exists(*view))
+		ffs_base_run(SPI_OK_UTILITY, "DROP VIEW %s", ffs_base_relation_name(*view));
+	*view = InvalidOid;
+}
+
+static void
+drop_function(FfsManaged *m, char **name, int nargs)
+{
+	if (*name != NULL && OidIsValid(find_function(m, *name, nargs)))
+		ffs_base_run(SPI_OK_UTILITY, "DROP FUNCTION %s(%s)", qualified(m, *name),
+					 nargs == 1 ? "timestamptz" : "timestamptz, timestamptz");
+	*name = NULL;
+}
+
+/*
+ * Take the views away, and what returns their rows.  `as_of_too`: also the
+ * function that returns the table's own.  The catalog row is the caller's to
+ * write.
+ */
+void
+ffs_registry_drop_views(FfsManaged *m, bool as_of_too)
+{
+	drop_function(m, &m->between_function, 2);
+	if (as_of_too)
+		drop_function(m, &m->as_of_function, 1);
+	drop_view(&m->versions);
+	drop_view(&m->with_deleted);
+}
+
+static void
+make_versions(FfsManaged *m)
+{
+	char	   *name = beside(m, "_versions");
+	TupleDesc	desc = ffs_registry_columns_of(m->relid);
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "CREATE VIEW %s WITH (security_invoker = true) AS SELECT ", qualified(m, name));
+	append_columns(&buf, desc, "c");
+	appendStringInfo(&buf, ", NULL::timestamptz AS valid_to, NULL::text AS end_operation, NULL::text AS ended_by,"
+					 " NULL::xid8 AS end_transaction_id, true AS is_current FROM %s c UNION ALL SELECT ",
+					 ffs_base_relation_name(m->relid));
+	append_columns(&buf, desc, "h");
+	appendStringInfo(&buf, ", h.valid_to, h.end_operation, h.ended_by, h.end_transaction_id, false FROM %s h",
+					 ffs_base_relation_name(m->history));
+	ffs_base_run(SPI_OK_UTILITY, "%s", buf.data);
+	m->versions = created(m, name);
+	ffs_base_run(SPI_OK_UTILITY, "COMMENT ON VIEW %s IS %s", qualified(m, name),
+				 quote_literal_cstr(psprintf("all versions of the rows of %s, current ones with valid_to NULL",
+											 ffs_base_relation_name(m->relid))));
+}
+
+static void
+make_with_deleted(FfsManaged *m)
+{
+	char	   *name = beside(m, "_with_deleted");
+	TupleDesc	desc = ffs_registry_columns_of(m->relid);
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "CREATE VIEW %s WITH (security_invoker = true) AS SELECT ", qualified(m, name));
+	append_columns(&buf, desc, "c");
+	appendStringInfo(&buf, ", NULL::timestamptz AS deleted_at, NULL::text AS deleted_by,"
+					 " NULL::xid8 AS delete_transaction_id FROM %s c UNION ALL SELECT ",
+					 ffs_base_relation_name(m->relid));
+	append_columns(&buf, desc, "d");
+	appendStringInfo(&buf, ", d.deleted_at, d.deleted_by, d.delete_transaction_id FROM %s d",
+					 ffs_base_relation_name(m->deleted));
+	ffs_base_run(SPI_OK_UTILITY, "%s", buf.data);
+	m->with_deleted = created(m, name);
+	ffs_base_run(SPI_OK_UTILITY, "COMMENT ON VIEW %s IS %s", qualified(m, name),
+				 quote_literal_cstr(psprintf("the rows of %s and its deleted ones, present ones with deleted_at NULL",
+											 ffs_base_relation_name(m->relid))));
+}
+
+/*
+ * The functions are plain SQL without settings, so that the planner inlines
+ * them; everything in them is qualified instead.
+ */
+static char *
+as_of_body(FfsManaged *m)
+{
+	TupleDesc	desc = ffs_registry_columns_of(m->relid);
+	const char *from = quote_identifier(m->columns[FFS_VALID_FROM]);
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfoString(&buf, "SELECT ");
+	append_columns(&buf, desc, "c");
+	appendStringInfo(&buf, " FROM %s c WHERE c.%s OPERATOR(pg_catalog.<=) $1 UNION ALL SELECT ",
+					 ffs_base_relation_name(m->relid), from);
+	append_columns(&buf, desc, "h");
+	appendStringInfo(&buf, " FROM %s h WHERE h.%s OPERATOR(pg_catalog.<=) $1 AND h.valid_to OPERATOR(pg_catalog.>) $1",
+					 ffs_base_relation_name(m->history), from);
+	return buf.data;
+}
+
+static char *
+between_body(FfsManaged *m)
+{
+	TupleDesc	desc = ffs_registry_columns_of(m->relid);
+	const char *from = quote_identifier(m->columns[FFS_VALID_FROM]);
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfoString(&buf, "SELECT ");
+	append_columns(&buf, desc, "c");
+	appendStringInfo(&buf, ", NULL::pg_catalog.timestamptz, NULL::pg_catalog.text, NULL::pg_catalog.text,"
+					 " NULL::pg_catalog.xid8, true FROM %s c WHERE c.%s OPERATOR(pg_catalog.<=) $2"
+					 " AND $1 OPERATOR(pg_catalog.<=) $2 UNION ALL SELECT ",
+					 ffs_base_relation_name(m->relid), from);
+	append_columns(&buf, desc, "h");
+	appendStringInfo(&buf, ", h.valid_to, h.end_operation, h.ended_by, h.end_transaction_id, false"
+					 " FROM %s h WHERE h.%s OPERATOR(pg_catalog.<=) $2 AND h.valid_to OPERATOR(pg_catalog.>) $1"
+					 " AND $1 OPERATOR(pg_catalog.<=) $2",
+					 ffs_base_relation_name(m->history), from);
+	return buf.data;
+}
+
+/* Create or replace a function unless it is there with this body. */
+static void
+make_function(FfsManaged *m, char **name, const char *suffix, int nargs, const char *body,
+			  const char *returns, const char *comment)
+{
+	Oid			present;
+	const char *args = nargs == 1 ? "at timestamptz" : "since timestamptz, until timestamptz";
+
+	if (*name == NULL)
+		*name = beside(m, suffix);
+	present = find_function(m, *name, nargs);
+	if (OidIsValid(present))
+	{
+		HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(present));
+		bool		isnull;
+		Datum		source = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_prosrc, &isnull);
+		bool		same = !isnull && strcmp(TextDatumGetCString(source), body) == 0;
+
+		ReleaseSysCache(tuple);
+		if (same)
+			return;
+	}
+	ffs_base_run(SPI_OK_UTILITY,
+				 "CREATE OR REPLACE FUNCTION %s(%s) RETURNS SETOF %s LANGUAGE sql STABLE PARALLEL SAFE AS %s",
+				 qualified(m, *name), args, returns, quote_literal_cstr(body));
+	ffs_base_run(SPI_OK_UTILITY, "COMMENT ON FUNCTION %s(%s) IS %s", qualified(m, *name),
+				 nargs == 1 ? "timestamptz" : "timestamptz, timestamptz", quote_literal_cstr(comment));
+}
+
+/* Create the views and functions that are not there; bring functions up to date. */
+void
+ffs_registry_make_views(FfsManaged *m)
+{
+	if (m->strategy == FFS_STRATEGY_SCD2)
+	{
+		if (!relation_exists(m->versions))
+			make_versions(m);
+		make_function(m, &m->as_of_function, "_as_of", 1, as_of_body(m), ffs_base_relation_name(m->relid),
+					  psprintf("the rows of %s as they were at a moment", ffs_base_relation_name(m->relid)));
+		make_function(m, &m->between_function, "_between", 2, between_body(m),
+					  ffs_base_relation_name(m->versions),
+					  psprintf("all versions of the rows of %s that were alive at any moment from since to until",
+							   ffs_base_relation_name(m->relid)));
+	}
+	if (m->soft_delete && !relation_exists(m->with_deleted))
+		make_with_deleted(m);
+}
