@@ -76,4 +76,15 @@ ffs_compat_update_tuple(Relation rel, ItemPointer tid, TupleTableSlot *slot,
 #endif
 }
 
+/* Run a plan to its end, once. */
+static inline void
+ffs_compat_executor_run(QueryDesc *desc)
+{
+#if PG_VERSION_NUM >= 180000
+	ExecutorRun(desc, ForwardScanDirection, 0);
+#else
+	ExecutorRun(desc, ForwardScanDirection, 0, true);
+#endif
+}
+
 #endif							/* FFS_COMPAT_H */

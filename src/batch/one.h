@@ -1,0 +1,57 @@
+/*-------------------------------------------------------------------------
+ *
+ * one.h
+ *		What the functions on one row tell each other.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FFS_BATCH_ONE_H
+#define FFS_BATCH_ONE_H
+
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "portability/instr_time.h"
+
+#include "registry/registry.h"
+#include "stats/stats.h"
+
+/* A key with what may stand beside it in the jsonb form. */
+typedef struct KeyArgument
+{
+	Datum		values[INDEX_MAX_KEYS];
+	bool		has_version;
+	int32		version;		/* expected_version */
+	bool		cascade;
+} KeyArgument;
+
+extern void ffs_batch_key_argument(const FfsTable *table, FunctionCallInfo fcinfo, int n,
+								   bool with_cascade, KeyArgument *key);
+
+/* Error 22023 if an expected version was given for a table that counts none. */
+extern void ffs_batch_check_versioned(const FfsTable *table);
+extern void ffs_batch_version_conflict(const FfsTable *table, const Datum *key,
+									   int32 expected, int32 found) pg_attribute_noreturn();
+
+/* The name of the column of a side table that comes from this one of the table, or NULL. */
+extern const char *ffs_batch_side_column(TupleDesc desc, const AttrNumber *map, AttrNumber source);
+
+/* Counting a call: one that begins and does not come to its count is an error. */
+static inline void
+ffs_batch_begin(Oid relid, FfsOperation op, instr_time *start)
+{
+	INSTR_TIME_SET_CURRENT(*start);
+	ffs_stats_begin(relid, op);
+}
+
+static inline void
+ffs_batch_count(Oid relid, FfsOperation op, uint64 rows, instr_time start)
+{
+	instr_time	end;
+
+	INSTR_TIME_SET_CURRENT(end);
+	INSTR_TIME_SUBTRACT(end, start);
+	ffs_stats_count(relid, op, 1, rows, (uint64) (INSTR_TIME_GET_DOUBLE(end) * 1e9));
+}
+
+#endif							/* FFS_BATCH_ONE_H */
