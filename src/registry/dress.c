@@ -200,20 +200,44 @@ ffs_registry_keep_trigger_last(FfsManaged *m)
 	m->row_trigger = name;
 }
 
+/* Does the WHEN clause of the AFTER INSERT trigger take the row? */
+static bool
+is_inserted_trigger_audited(Oid relid)
+{
+	Relation	rel = table_open(relid, AccessShareLock);
+	bool		result = false;
+
+	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
+	{
+		Trigger    *trigger = &rel->trigdesc->triggers[i];
+
+		if (strcmp(trigger->tgname, "ffstorage_inserted") == 0 && trigger->tgqual != NULL)
+			result = strstr(trigger->tgqual, "{VAR ") != NULL;
+	}
+	table_close(rel, AccessShareLock);
+	return result;
+}
+
 static void
 make_triggers(FfsManaged *m, List *members)
 {
 	ListCell   *lc;
+	bool		audited = m->strategy == FFS_STRATEGY_COPY_ON_CHANGE;
 
 	if (m->row_trigger == NULL || !OidIsValid(find_trigger(m->relid, m->row_trigger, false, NULL)))
 		m->row_trigger = choose_row_trigger(members, last_foreign_trigger(members, NULL));
 	make_trigger(m->relid, m->row_trigger, "BEFORE INSERT OR UPDATE OR DELETE", "ROW", "row_change");
 	ffs_registry_keep_trigger_last(m);
-	if (m->strategy == FFS_STRATEGY_COPY_ON_CHANGE)
-		make_trigger(m->relid, "ffstorage_inserted", "AFTER INSERT",
-					 "ROW WHEN (ffstorage.is_new_row())", "row_inserted");
-	else
+
+	/*
+	 * Its WHEN clause does the work; copy_on_change shows it the row.  Made
+	 * anew where the table had another strategy.
+	 */
+	if (audited != is_inserted_trigger_audited(m->relid))
 		drop_trigger(m->relid, "ffstorage_inserted");
+	make_trigger(m->relid, "ffstorage_inserted", "AFTER INSERT",
+				 audited ? "ROW WHEN (ffstorage.is_new_row(NEW.*))" : "ROW WHEN (ffstorage.is_new_row())",
+				 "row_inserted");
 	foreach(lc, members)
 	{
 		Oid			relid = lfirst_oid(lc);
