@@ -249,7 +249,7 @@ make_audit(FfsManaged *m)
 	ffs_base_run(SPI_OK_UTILITY, "ALTER SEQUENCE %s OWNED BY %s.entry_id", qualified(m, sequence), table);
 	ffs_base_run(SPI_OK_UTILITY, "CREATE INDEX %s ON %s (%s, entry_id)",
 				 index_name(m, name, "_key"), table, name_list(key));
-	ffs_base_run(SPI_OK_UTILITY, "CREATE INDEX %s ON %s (changed_at)",
+	ffs_base_run(SPI_OK_UTILITY, "CREATE INDEX %s ON %s USING brin (changed_at)",
 				 index_name(m, name, "_changed_at"), table);
 	ffs_base_run(SPI_OK_UTILITY, "COMMENT ON TABLE %s IS %s", table,
 				 quote_literal_cstr(psprintf("changes to the rows of %s, kept by ffstorage; append only",

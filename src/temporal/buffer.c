@@ -15,7 +15,6 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
@@ -28,6 +27,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/sortsupport.h"
+#include "utils/typcache.h"
 
 #include "base/base.h"
 #include "temporal/temporal.h"
@@ -48,6 +48,7 @@ typedef struct RowBuffer
 	Oid			rootid;
 	Oid			target;
 	SubTransactionId subid;
+	AttrNumber	sort_attno;		/* in whose order they are written; 0 is as they came */
 	MemoryContext context;		/* holds the buffer and its rows */
 	int			nrows;
 	int			allocated;
@@ -72,28 +73,29 @@ compare_items(const void *a, const void *b, void *arg)
 }
 
 /*
- * Put the rows in the order of the target's primary key, by its first column:
- * keys that come in random order cost a walk through the whole index each,
- * which is most of what a history row costs.
+ * Put the rows in the order of the index on the target's keys, by its first
+ * column: keys that come in random order cost a walk through the whole index
+ * each, which is most of what a history row costs.
  */
 static void
-sort_rows(RowBuffer *buffer, Relation rel)
+sort_rows(RowBuffer *buffer, TupleDesc desc)
 {
-	Oid			pk = RelationGetPrimaryKeyIndex(rel);
-	Relation	index;
-	AttrNumber	attno;
+	Form_pg_attribute att;
+	TypeCacheEntry *type;
 	SortSupportData ssup;
 	SortItem   *items;
 
-	if (buffer->nrows < SORT_ROWS || !OidIsValid(pk))
+	if (buffer->nrows < SORT_ROWS || buffer->sort_attno == 0)
 		return;
-	index = index_open(pk, AccessShareLock);
-	attno = index->rd_index->indkey.values[0];
+	att = TupleDescAttr(desc, buffer->sort_attno - 1);
+	type = lookup_type_cache(att->atttypid, TYPECACHE_LT_OPR);
+	if (!OidIsValid(type->lt_opr))
+		return;
 	memset(&ssup, 0, sizeof(ssup));
 	ssup.ssup_cxt = buffer->context;
-	ssup.ssup_collation = index->rd_indcollation[0];
+	ssup.ssup_collation = att->attcollation;
 	ssup.ssup_attno = 1;
-	PrepareSortSupportFromIndexRel(index, BTLessStrategyNumber, &ssup);
+	PrepareSortSupportFromOrderingOp(type->lt_opr, &ssup);
 
 	items = palloc(sizeof(SortItem) * buffer->nrows);
 	for (int i = 0; i < buffer->nrows; i++)
@@ -101,15 +103,16 @@ sort_rows(RowBuffer *buffer, Relation rel)
 		bool		isnull;
 
 		items[i].row = buffer->rows[i];
-		items[i].value = heap_getattr(buffer->rows[i], attno, RelationGetDescr(rel), &isnull);
+		items[i].value = heap_getattr(buffer->rows[i], buffer->sort_attno, desc, &isnull);
 		if (isnull)
-			elog(ERROR, "null in the key of a row for \"%s\"", RelationGetRelationName(rel));
+			elog(ERROR, "null in a key");
+		if (att->attlen == -1)
+			items[i].value = PointerGetDatum(PG_DETOAST_DATUM_PACKED(items[i].value));
 	}
 	qsort_arg(items, buffer->nrows, sizeof(SortItem), compare_items, &ssup);
 	for (int i = 0; i < buffer->nrows; i++)
 		buffer->rows[i] = items[i].row;
 	pfree(items);
-	index_close(index, AccessShareLock);
 }
 
 static void
@@ -131,10 +134,9 @@ write_buffer(RowBuffer *buffer)
 		pushed = true;
 	}
 	rel = table_open(buffer->target, RowExclusiveLock);
-	sort_rows(buffer, rel);
-
 	/* a copy of the descriptor: slots would pin the relation's, one by one */
 	desc = CreateTupleDescCopy(RelationGetDescr(rel));
+	sort_rows(buffer, desc);
 	nslots = Min(buffer->nrows, CHUNK_ROWS);
 	slots = palloc(sizeof(TupleTableSlot *) * nslots);
 	for (int i = 0; i < nslots; i++)
@@ -192,7 +194,7 @@ find_buffer(Oid rootid, Oid target)
 
 void
 ffs_temporal_buffer_row(Oid rootid, Oid target, TupleDesc desc,
-						const Datum *values, const bool *nulls)
+						const Datum *values, const bool *nulls, AttrNumber sort_attno)
 {
 	RowBuffer	   *buffer = find_buffer(rootid, target);
 	MemoryContext old;
@@ -204,6 +206,7 @@ ffs_temporal_buffer_row(Oid rootid, Oid target, TupleDesc desc,
 		drop_buffer(buffer);
 		buffer = find_buffer(rootid, target);
 	}
+	buffer->sort_attno = sort_attno;
 	old = MemoryContextSwitchTo(buffer->context);
 	if (buffer->nrows == buffer->allocated)
 	{

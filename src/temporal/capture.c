@@ -114,6 +114,18 @@ ffs_temporal_same_value(TupleDesc desc, AttrNumber attno, Datum a, bool anull, D
 
 /* ---- rows for side tables ---- */
 
+/* The column of a side table that comes from `source`. */
+static AttrNumber
+side_attribute(TupleDesc desc, const AttrNumber *map, AttrNumber source)
+{
+	for (int i = 0; i < desc->natts; i++)
+	{
+		if (map[i] == source)
+			return i + 1;
+	}
+	elog(ERROR, "a side table lacks its column %d", source);
+}
+
 static void
 buffer_side_row(FfsTable *table, Oid target, TupleDesc side_desc, const AttrNumber *map,
 				const Datum *values, const bool *nulls, const SideValues *side)
@@ -166,7 +178,8 @@ buffer_side_row(FfsTable *table, Oid target, TupleDesc side_desc, const AttrNumb
 				break;
 		}
 	}
-	ffs_temporal_buffer_row(table->rootid, target, side_desc, out, outnulls);
+	ffs_temporal_buffer_row(table->rootid, target, side_desc, out, outnulls,
+							table->nkeys > 0 ? side_attribute(side_desc, map, table->key[0]) : 0);
 	pfree(out);
 	pfree(outnulls);
 }
@@ -252,8 +265,15 @@ push_value(JsonbParseState **state, JsonbIteratorToken token, Oid type, Datum va
 			break;
 		default:
 			{
-				/* the server's own rules, for every other type */
+				/* a domain is what it is made of; for all else the server's own rules */
+				Oid			base = getBaseType(type);
 				FmgrInfo	flinfo;
+
+				if (base != type)
+				{
+					push_value(state, token, base, value, false);
+					return;
+				}
 
 				fmgr_info(F_TO_JSONB, &flinfo);
 				fmgr_info_set_expr((Node *) makeFuncExpr(F_TO_JSONB, JSONBOID,
@@ -311,8 +331,11 @@ value_jsonb(Oid type, Datum value, bool isnull)
 			PG_RETURN_JSONB_P(JsonbValueToJsonb(&result->val.array.elems[0]));
 		default:
 			{
+				Oid			base = getBaseType(type);
 				FmgrInfo	flinfo;
 
+				if (base != type)
+					return value_jsonb(base, value, false);
 				fmgr_info(F_TO_JSONB, &flinfo);
 				fmgr_info_set_expr((Node *) makeFuncExpr(F_TO_JSONB, JSONBOID,
 														 list_make1(makeNullConst(type, -1, InvalidOid)),
@@ -351,7 +374,7 @@ row_jsonb(FfsTable *table, HeapTuple tuple, TupleDesc desc)
 			continue;
 		value = heap_getattr(tuple, att->attnum, desc, &isnull);
 		push_key(&state, NameStr(att->attname));
-		push_value(&state, WJB_VALUE, getBaseType(att->atttypid), value, isnull);
+		push_value(&state, WJB_VALUE, att->atttypid, value, isnull);
 	}
 	PG_RETURN_JSONB_P(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
 }
@@ -404,8 +427,8 @@ ffs_temporal_audit_fields(FfsTable *table, TupleTableSlot *old, TupleTableSlot *
 									new->tts_values[i], new->tts_isnull[i]))
 			continue;
 		side.field = NameStr(att->attname);
-		side.old_value = value_jsonb(getBaseType(att->atttypid), old->tts_values[i], old->tts_isnull[i]);
-		side.new_value = value_jsonb(getBaseType(att->atttypid), new->tts_values[i], new->tts_isnull[i]);
+		side.old_value = value_jsonb(att->atttypid, old->tts_values[i], old->tts_isnull[i]);
+		side.new_value = value_jsonb(att->atttypid, new->tts_values[i], new->tts_isnull[i]);
 		buffer_side_row(table, table->audit, table->audit_desc, table->audit_map,
 						new->tts_values, new->tts_isnull, &side);
 	}
@@ -424,17 +447,6 @@ key_values(FfsTable *table, HeapTuple tuple, TupleDesc desc, Datum *values)
 		if (isnull)
 			elog(ERROR, "null in primary key of \"%s\"", get_rel_name(table->relid));
 	}
-}
-
-static AttrNumber
-side_attribute(TupleDesc desc, const AttrNumber *map, AttrNumber source)
-{
-	for (int i = 0; i < desc->natts; i++)
-	{
-		if (map[i] == source)
-			return i + 1;
-	}
-	elog(ERROR, "a side table lacks its column %d", source);
 }
 
 /*
@@ -577,7 +589,7 @@ ffs_temporal_link_lives(FfsTable *table, HeapTuple old, HeapTuple new, TupleDesc
 	values[2] = ffs_temporal_key_jsonb(table, new, desc);
 	values[3] = TimestampTzGetDatum(at);
 	values[4] = FullTransactionIdGetDatum(ffs_temporal_xid());
-	ffs_temporal_buffer_row(table->rootid, target, RelationGetDescr(rel), values, nulls);
+	ffs_temporal_buffer_row(table->rootid, target, RelationGetDescr(rel), values, nulls, 0);
 	table_close(rel, NoLock);
 }
 

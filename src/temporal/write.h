@@ -39,10 +39,11 @@ extern void ffs_temporal_buffer_init(void);
 /*
  * Take one row for `target`, a table beside `rootid`; the values are copied.
  * It is written by the next flush of rootid in this subtransaction, and is
- * forgotten if the subtransaction aborts before.
+ * forgotten if the subtransaction aborts before.  Rows go in sorted by the
+ * column sort_attno, the first of the target's index on keys, if it is not 0.
  */
 extern void ffs_temporal_buffer_row(Oid rootid, Oid target, TupleDesc desc,
-									const Datum *values, const bool *nulls);
+									const Datum *values, const bool *nulls, AttrNumber sort_attno);
 /* Write out what this subtransaction has buffered for rootid (InvalidOid: for every table). */
 extern void ffs_temporal_buffer_flush(Oid rootid);
 /* Is anything buffered for rootid in this subtransaction? */
