@@ -23,6 +23,7 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/pg_inherits.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "executor/nodeModifyTable.h"
@@ -106,6 +107,7 @@ typedef struct Activity
 	SubTransactionId subid;
 	bool		ends_seen;		/* ends of lives at or after our stamp, or our own */
 	bool		rekeyed;		/* an UPDATE of the running statement began lives */
+	int			truncating;		/* partitions that TRUNCATE of their root has yet to come to */
 	uint64		rows[FFS_OP_TRUNCATE + 1];
 	bool		started[FFS_OP_TRUNCATE + 1];
 	instr_time	start[FFS_OP_TRUNCATE + 1];
@@ -766,7 +768,7 @@ statement_begin(PG_FUNCTION_ARGS)
 }
 
 static void
-count_statement(Activity *activity, FfsOperation op)
+count_statement(Activity *activity, FfsOperation op, uint64 calls)
 {
 	if (ffs_stats_enabled())
 	{
@@ -777,7 +779,7 @@ count_statement(Activity *activity, FfsOperation op)
 			INSTR_TIME_SUBTRACT(elapsed, activity->start[op]);
 		else
 			INSTR_TIME_SET_ZERO(elapsed);
-		ffs_stats_count(activity->rootid, op, 1, activity->rows[op],
+		ffs_stats_count(activity->rootid, op, calls, activity->rows[op],
 						(uint64) (INSTR_TIME_GET_DOUBLE(elapsed) * 1e9));
 	}
 	activity->rows[op] = 0;
@@ -804,7 +806,7 @@ statement_end(PG_FUNCTION_ARGS)
 		ffs_temporal_settle_inserts(table);
 		activity->rekeyed = false;
 	}
-	count_statement(activity, op);
+	count_statement(activity, op, 1);
 	return PointerGetDatum(NULL);
 }
 
@@ -844,18 +846,31 @@ table_truncate(PG_FUNCTION_ARGS)
 	TriggerData *td = trigger_data(fcinfo, "table_truncate");
 	FfsTable   *table;
 	Activity   *activity;
+	bool		is_call = true;
 
 	if (!TRIGGER_FIRED_BEFORE(td->tg_event) || !TRIGGER_FIRED_BY_TRUNCATE(td->tg_event))
 		wrong_event("table_truncate", "BEFORE TRUNCATE");
 	table = ffs_registry_get(RelationGetRelid(td->tg_relation), true);
-	ffs_stats_begin(table->rootid, FFS_OP_TRUNCATE);
+	activity = activity_of(table->rootid);
+
+	/*
+	 * TRUNCATE of a partitioned table fires here for it and then for each of
+	 * its partitions: that is one call.
+	 */
+	if (activity->truncating > 0)
+	{
+		activity->truncating--;
+		is_call = false;
+	}
+	else if (td->tg_relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
+		activity->truncating = list_length(find_all_inheritors(RelationGetRelid(td->tg_relation), NoLock, NULL)) - 1;
+	if (is_call)
+		ffs_stats_begin(table->rootid, FFS_OP_TRUNCATE);
 	if (table->tenant != 0)
 		ffs_tenancy_check_truncate(table->rootid);
-	activity = activity_of(table->rootid);
 	INSTR_TIME_SET_CURRENT(activity->start[FFS_OP_TRUNCATE]);
 	activity->started[FFS_OP_TRUNCATE] = true;
 
-	/* TRUNCATE of a partitioned table fires here for each partition too. */
 	if (td->tg_relation->rd_rel->relkind == RELKIND_RELATION)
 	{
 		ffs_temporal_note_write();
@@ -863,7 +878,7 @@ table_truncate(PG_FUNCTION_ARGS)
 		ffs_temporal_buffer_flush(table->rootid);
 		activity->ends_seen = true;
 	}
-	count_statement(activity, FFS_OP_TRUNCATE);
+	count_statement(activity, FFS_OP_TRUNCATE, is_call ? 1 : 0);
 	return PointerGetDatum(NULL);
 }
 
