@@ -356,10 +356,21 @@ remember(FfsManaged *m, const char *name, Form_pg_attribute att)
 
 typedef struct SilencedTrigger
 {
-	char	   *relation;
+	Oid			relid;
 	char	   *name;
 	char		enabled;
 } SilencedTrigger;
+
+static void
+alter_trigger(SilencedTrigger *s, const char *what)
+{
+	FfsDdl		ddl;
+
+	ffs_registry_begin_ddl(&ddl, s->relid);
+	ffs_base_run(SPI_OK_UTILITY, "ALTER TABLE ONLY %s %s TRIGGER %s",
+				 ffs_base_relation_name(s->relid), what, quote_identifier(s->name));
+	ffs_registry_end_ddl(&ddl, false);
+}
 
 /* Users' triggers are not to hear of it when we stamp rows that are there. */
 static List *
@@ -380,7 +391,7 @@ silence_triggers(Oid rootid)
 			if (trigger->tgisinternal || trigger->tgenabled == TRIGGER_DISABLED)
 				continue;
 			s = palloc(sizeof(SilencedTrigger));
-			s->relation = ffs_base_relation_name(lfirst_oid(lc));
+			s->relid = lfirst_oid(lc);
 			s->name = pstrdup(trigger->tgname);
 			s->enabled = trigger->tgenabled;
 			silenced = lappend(silenced, s);
@@ -391,8 +402,7 @@ silence_triggers(Oid rootid)
 	{
 		SilencedTrigger *s = lfirst(lc);
 
-		ffs_base_run(SPI_OK_UTILITY, "ALTER TABLE ONLY %s DISABLE TRIGGER %s",
-					 s->relation, quote_identifier(s->name));
+		alter_trigger(s, "DISABLE");
 	}
 	return silenced;
 }
@@ -406,10 +416,8 @@ restore_triggers(List *silenced)
 	{
 		SilencedTrigger *s = lfirst(lc);
 
-		ffs_base_run(SPI_OK_UTILITY, "ALTER TABLE ONLY %s ENABLE %sTRIGGER %s", s->relation,
-					 s->enabled == TRIGGER_FIRES_ON_REPLICA ? "REPLICA " :
-					 s->enabled == TRIGGER_FIRES_ALWAYS ? "ALWAYS " : "",
-					 quote_identifier(s->name));
+		alter_trigger(s, s->enabled == TRIGGER_FIRES_ON_REPLICA ? "ENABLE REPLICA" :
+					  s->enabled == TRIGGER_FIRES_ALWAYS ? "ENABLE ALWAYS" : "ENABLE");
 	}
 }
 
@@ -504,23 +512,28 @@ ffs_registry_add_columns(FfsManaged *m)
 /*
  * Put a column back to how it was found: its default, whether it may be NULL.
  * A column that we added is dropped if asked; its values stay otherwise.
+ * `relid` is the table, or a partition that left it.
  */
 void
-ffs_registry_restore_column(FfsManaged *m, FfsFoundColumn *found, bool drop_added)
+ffs_registry_restore_column(FfsManaged *m, Oid relid, FfsFoundColumn *found, bool drop_added)
 {
-	TupleDesc	desc = ffs_registry_columns_of(m->relid);
+	TupleDesc	desc = ffs_registry_columns_of(relid);
 	Form_pg_attribute att = ffs_registry_column(desc, found->name);
-	char	   *table = ffs_base_relation_name(m->relid);
+	char	   *table = ffs_base_relation_name(relid);
 	char	   *default_now;
+
+	FfsDdl		ddl;
 
 	if (att == NULL)
 		return;
+	ffs_registry_begin_ddl(&ddl, relid);
 	if (found->added && drop_added)
 	{
 		ffs_base_run(SPI_OK_UTILITY, "ALTER TABLE %s DROP COLUMN %s", table, quote_identifier(found->name));
+		ffs_registry_end_ddl(&ddl, false);
 		return;
 	}
-	default_now = ffs_registry_default_of(m->relid, att->attnum);
+	default_now = ffs_registry_default_of(relid, att->attnum);
 	if (is_our_default(default_now) ||
 		(default_now != NULL && strcmp(default_now, "1") == 0 &&
 		 strcmp(found->name, m->columns[FFS_VERSION]) == 0))
@@ -535,4 +548,5 @@ ffs_registry_restore_column(FfsManaged *m, FfsFoundColumn *found, bool drop_adde
 	if (att->attnotnull && !found->not_null)
 		ffs_base_run(SPI_OK_UTILITY, "ALTER TABLE %s ALTER COLUMN %s DROP NOT NULL", table,
 					 quote_identifier(found->name));
+	ffs_registry_end_ddl(&ddl, false);
 }

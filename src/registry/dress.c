@@ -5,6 +5,10 @@
  *		row-level security, rights.  Everything here looks first and changes
  *		only what differs.
  *
+ * A partition may belong to another role than its root: each is changed as
+ * its own owner.  On error the caller's PG_FINALLY and the abort of the
+ * transaction put rights and flags back.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -23,6 +27,8 @@
 #include "executor/spi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "parser/parse_func.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -184,14 +190,35 @@ choose_row_trigger(List *members, const char *last)
 			 errhint("Rename trigger \"%s\" with ALTER TRIGGER.", last)));
 }
 
+/* Someone may have renamed ours: its function says which it is. */
+static void
+find_renamed_row_trigger(FfsManaged *m)
+{
+	Relation	rel;
+	Oid			function = InvalidOid;
+
+	if (OidIsValid(find_trigger(m->relid, m->row_trigger, false, NULL)))
+		return;
+	function = LookupFuncName(list_make2(makeString(FFS_SCHEMA), makeString("row_change")), 0, NULL, true);
+	rel = table_open(m->relid, AccessShareLock);
+	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
+	{
+		if (rel->trigdesc->triggers[i].tgfoid == function)
+			m->row_trigger = pstrdup(rel->trigdesc->triggers[i].tgname);
+	}
+	table_close(rel, AccessShareLock);
+}
+
 /* Rename our row trigger where another one sorts after it. */
 void
 ffs_registry_keep_trigger_last(FfsManaged *m)
 {
 	List	   *members = ffs_registry_members(m->relid);
-	char	   *last = last_foreign_trigger(members, m->row_trigger);
+	char	   *last;
 	char	   *name;
 
+	find_renamed_row_trigger(m);
+	last = last_foreign_trigger(members, m->row_trigger);
 	if (strcmp(last, m->row_trigger) < 0 || !OidIsValid(find_trigger(m->relid, m->row_trigger, false, NULL)))
 		return;
 	name = choose_row_trigger(members, last);
@@ -224,6 +251,8 @@ make_triggers(FfsManaged *m, List *members)
 	ListCell   *lc;
 	bool		audited = m->strategy == FFS_STRATEGY_COPY_ON_CHANGE;
 
+	if (m->row_trigger != NULL)
+		find_renamed_row_trigger(m);
 	if (m->row_trigger == NULL || !OidIsValid(find_trigger(m->relid, m->row_trigger, false, NULL)))
 		m->row_trigger = choose_row_trigger(members, last_foreign_trigger(members, NULL));
 	make_trigger(m->relid, m->row_trigger, "BEFORE INSERT OR UPDATE OR DELETE", "ROW", "row_change");
@@ -241,10 +270,13 @@ make_triggers(FfsManaged *m, List *members)
 	foreach(lc, members)
 	{
 		Oid			relid = lfirst_oid(lc);
+		FfsDdl		ddl;
 
+		ffs_registry_begin_ddl(&ddl, relid);
 		make_trigger(relid, "ffstorage_begin", "BEFORE INSERT OR UPDATE OR DELETE", "STATEMENT", "statement_begin");
 		make_trigger(relid, "ffstorage_end", "AFTER INSERT OR UPDATE OR DELETE", "STATEMENT", "statement_end");
 		make_trigger(relid, "ffstorage_truncate", "BEFORE TRUNCATE", "STATEMENT", "table_truncate");
+		ffs_registry_end_ddl(&ddl, false);
 	}
 }
 
@@ -503,34 +535,68 @@ sync_rights_of(Oid relid, List *readers)
 	}
 }
 
-static void
-sync_owner_of(Oid relid, Oid owner)
-{
-	if (OidIsValid(relid) && ffs_registry_owner_of(relid) != owner)
-		ffs_base_run(SPI_OK_UTILITY, "ALTER TABLE %s OWNER TO %s", ffs_base_relation_name(relid),
-					 quote_identifier(GetUserNameFromId(owner, false)));
-}
-
 static bool
 exists(Oid relid)
 {
 	return OidIsValid(relid) && SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid));
 }
 
-/* Owner and readers of what stands beside follow the table's. */
+/*
+ * What stands beside belongs to the table's owner.  Runs as the extension's
+ * owner, since neither the old nor the new one need be able to give it away.
+ */
+void
+ffs_registry_sync_owner(FfsManaged *m)
+{
+	Oid			beside[5] = {m->history, m->audit, m->deleted, m->versions, m->with_deleted};
+	Oid			owner = ffs_registry_owner_of(m->relid);
+	char	   *name = pstrdup(quote_identifier(GetUserNameFromId(owner, false)));
+	bool		outer_in_ddl = ffs_registry_in_ddl;
+	FfsRights	rights;
+	bool		differs = false;
+
+	for (int i = 0; i < (int) lengthof(beside); i++)
+		differs |= exists(beside[i]) && ffs_registry_owner_of(beside[i]) != owner;
+	if (!differs)
+		return;
+
+	ffs_base_begin_as(&rights, ffs_base_owner());
+	ffs_registry_in_ddl = true;
+	PG_TRY();
+	{
+		for (int i = 0; i < (int) lengthof(beside); i++)
+		{
+			if (exists(beside[i]) && ffs_registry_owner_of(beside[i]) != owner)
+				ffs_base_run(SPI_OK_UTILITY, "ALTER TABLE %s OWNER TO %s", ffs_base_relation_name(beside[i]), name);
+		}
+		if (m->as_of_function != NULL)
+			ffs_base_run(SPI_OK_UTILITY, "ALTER FUNCTION %s(timestamptz) OWNER TO %s",
+						 quote_qualified_identifier(get_namespace_name(get_rel_namespace(m->relid)),
+													m->as_of_function), name);
+		if (m->between_function != NULL)
+			ffs_base_run(SPI_OK_UTILITY, "ALTER FUNCTION %s(timestamptz, timestamptz) OWNER TO %s",
+						 quote_qualified_identifier(get_namespace_name(get_rel_namespace(m->relid)),
+													m->between_function), name);
+	}
+	PG_FINALLY();
+	{
+		ffs_registry_in_ddl = outer_in_ddl;
+	}
+	PG_END_TRY();
+	ffs_base_end_as(&rights);
+}
+
+/* Readers of what stands beside are those of the whole table. */
 void
 ffs_registry_sync_rights(FfsManaged *m)
 {
 	Oid			beside[5] = {m->history, m->audit, m->deleted, m->versions, m->with_deleted};
-	Oid			owner = ffs_registry_owner_of(m->relid);
 	List	   *readers = readers_of(m->relid, NULL);
 
 	for (int i = 0; i < (int) lengthof(beside); i++)
 	{
-		if (!exists(beside[i]))
-			continue;
-		sync_owner_of(beside[i], owner);
-		sync_rights_of(beside[i], readers);
+		if (exists(beside[i]))
+			sync_rights_of(beside[i], readers);
 	}
 }
 
@@ -547,11 +613,14 @@ ffs_registry_dress(FfsManaged *m)
 	foreach(lc, members)
 	{
 		Oid			relid = lfirst_oid(lc);
+		FfsDdl		ddl;
 
 		if (m->tenant_column == NULL)
 			continue;
+		ffs_registry_begin_ddl(&ddl, relid);
 		make_tenant_policy(m, relid);
 		ffs_registry_sync_open_policy(m, relid);
+		ffs_registry_end_ddl(&ddl, false);
 	}
 	if (exists(m->history))
 		dress_side(m, m->history);
@@ -588,7 +657,24 @@ found_row_security(FfsManaged *m, Oid relid, bool *enabled, bool *forced)
 	}
 }
 
-/* Take the tenants' policies off the table and its partitions; row-level security as it was found. */
+/* Take the tenants' policies off one of them; row-level security as it was found. */
+static void
+drop_member_policies(FfsManaged *m, Oid relid)
+{
+	bool		enabled,
+				forced;
+
+	if (!ffs_registry_has_policy(relid, POLICY_TENANT) && !ffs_registry_has_policy(relid, POLICY_OPEN))
+		return;
+	drop_policy(relid, POLICY_TENANT);
+	drop_policy(relid, POLICY_OPEN);
+	found_row_security(m, relid, &enabled, &forced);
+	/* policies that users made meanwhile must not fall open */
+	if (ffs_registry_has_user_policy(relid, false))
+		enabled = true;
+	set_row_security(relid, enabled, forced);
+}
+
 void
 ffs_registry_drop_tenant_policies(FfsManaged *m)
 {
@@ -596,20 +682,26 @@ ffs_registry_drop_tenant_policies(FfsManaged *m)
 
 	foreach(lc, ffs_registry_members(m->relid))
 	{
-		Oid			relid = lfirst_oid(lc);
-		bool		enabled,
-					forced;
+		FfsDdl		ddl;
 
-		if (!ffs_registry_has_policy(relid, POLICY_TENANT) && !ffs_registry_has_policy(relid, POLICY_OPEN))
-			continue;
-		drop_policy(relid, POLICY_TENANT);
-		drop_policy(relid, POLICY_OPEN);
-		found_row_security(m, relid, &enabled, &forced);
-		/* policies that users made meanwhile must not fall open */
-		if (ffs_registry_has_user_policy(relid, false))
-			enabled = true;
-		set_row_security(relid, enabled, forced);
+		ffs_registry_begin_ddl(&ddl, lfirst_oid(lc));
+		drop_member_policies(m, lfirst_oid(lc));
+		ffs_registry_end_ddl(&ddl, false);
 	}
+}
+
+/* Take what is ours off a partition, which may have left the table already. */
+void
+ffs_registry_undress_member(FfsManaged *m, Oid relid)
+{
+	FfsDdl		ddl;
+
+	ffs_registry_begin_ddl(&ddl, relid);
+	drop_trigger(relid, "ffstorage_begin");
+	drop_trigger(relid, "ffstorage_end");
+	drop_trigger(relid, "ffstorage_truncate");
+	drop_member_policies(m, relid);
+	ffs_registry_end_ddl(&ddl, false);
 }
 
 /* Take everything of ours off the table and its partitions, not off what stands beside. */
@@ -621,13 +713,7 @@ ffs_registry_undress(FfsManaged *m)
 	drop_trigger(m->relid, m->row_trigger);
 	drop_trigger(m->relid, "ffstorage_inserted");
 	foreach(lc, ffs_registry_members(m->relid))
-	{
-		drop_trigger(lfirst_oid(lc), "ffstorage_begin");
-		drop_trigger(lfirst_oid(lc), "ffstorage_end");
-		drop_trigger(lfirst_oid(lc), "ffstorage_truncate");
-	}
-	if (m->tenant_column != NULL)
-		ffs_registry_drop_tenant_policies(m);
+		ffs_registry_undress_member(m, lfirst_oid(lc));
 }
 
 /*

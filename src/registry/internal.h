@@ -15,6 +15,7 @@
 
 #include "access/tupdesc.h"
 #include "datatype/timestamp.h"
+#include "nodes/parsenodes.h"
 #include "nodes/pg_list.h"
 
 #include "base/base.h"
@@ -93,7 +94,7 @@ extern List *ffs_registry_key_of(Oid relid);	/* of char *, in key order */
 extern char *ffs_registry_default_of(Oid relid, AttrNumber attnum);
 extern void ffs_registry_check_columns(FfsManaged *m);
 extern void ffs_registry_add_columns(FfsManaged *m);
-extern void ffs_registry_restore_column(FfsManaged *m, FfsFoundColumn *found, bool drop_added);
+extern void ffs_registry_restore_column(FfsManaged *m, Oid relid, FfsFoundColumn *found, bool drop_added);
 
 /* side.c: tables, views and functions beside it */
 extern const char *ffs_registry_history_special[];
@@ -103,6 +104,7 @@ extern void ffs_registry_check_side(FfsManaged *m, bool had_history, bool had_au
 extern void ffs_registry_make_side(FfsManaged *m);
 extern void ffs_registry_sync_side_columns(FfsManaged *m);
 extern void ffs_registry_drop_views(FfsManaged *m, bool as_of_too);
+extern void ffs_registry_extend_views(FfsManaged *m);
 extern void ffs_registry_make_views(FfsManaged *m);
 
 /* dress.c: triggers, policies, rights */
@@ -111,12 +113,30 @@ extern void ffs_registry_dress(FfsManaged *m);
 extern void ffs_registry_undress(FfsManaged *m);
 extern void ffs_registry_drop_tenant_policies(FfsManaged *m);
 extern void ffs_registry_sync_open_policy(FfsManaged *m, Oid relid);
+extern void ffs_registry_undress_member(FfsManaged *m, Oid relid);
+extern void ffs_registry_sync_owner(FfsManaged *m);
 extern void ffs_registry_sync_rights(FfsManaged *m);
 extern void ffs_registry_release_side(FfsManaged *m, Oid side, bool table_goes);
 extern void ffs_registry_keep_trigger_last(FfsManaged *m);
 extern bool ffs_registry_has_policy(Oid relid, const char *name);
 extern bool ffs_registry_has_user_policy(Oid relid, bool permissive_only);
 extern Oid	ffs_registry_trigger(Oid relid, const char *name);
+
+/* amiss.c */
+extern void ffs_registry_amiss_init(void);
+
+/* refuse.c: schema changes that cannot be */
+extern FfsManaged *ffs_registry_root_of(Oid relid);
+extern Oid	ffs_registry_relid_of(RangeVar *name);
+extern bool ffs_registry_is_side(Oid relid);
+extern bool ffs_registry_owned(Oid relid);
+extern bool ffs_registry_keeps_past(FfsManaged *m);
+extern bool ffs_registry_has_rows(Oid relid);
+extern bool ffs_registry_harmless_beside(AlterTableType subtype);
+extern void ffs_registry_refuse(FfsManaged *m, const char *what, const char *detail,
+								const char *hint) pg_attribute_noreturn();
+extern void ffs_registry_refuse_side(Oid relid);
+extern void ffs_registry_check_subcommand(FfsManaged *m, Oid relid, AlterTableCmd *cmd);
 
 /* ddl.c */
 extern void ffs_registry_ddl_init(void);

@@ -371,7 +371,7 @@ let_go(FfsManaged *old, FfsManaged *m)
 
 		if (still_used(m, found->name))
 			continue;
-		ffs_registry_restore_column(old, found, false);
+		ffs_registry_restore_column(old, old->relid, found, false);
 		m->found_columns = list_delete_ptr(list_copy(m->found_columns), found);
 	}
 }
@@ -408,6 +408,22 @@ remember_row_security(FfsManaged *m)
 	}
 }
 
+static void
+set_force(List *relids, const char *force)
+{
+	ListCell   *lc;
+
+	foreach(lc, relids)
+	{
+		FfsDdl		ddl;
+
+		ffs_registry_begin_ddl(&ddl, lfirst_oid(lc));
+		ffs_base_run(SPI_OK_UTILITY, "ALTER TABLE %s %s ROW LEVEL SECURITY",
+					 ffs_base_relation_name(lfirst_oid(lc)), force);
+		ffs_registry_end_ddl(&ddl, false);
+	}
+}
+
 /* The owner must see every row while we stamp and copy them. */
 static List *
 suspend_force(Oid rootid)
@@ -423,20 +439,8 @@ suspend_force(Oid rootid)
 			result = lappend_oid(result, lfirst_oid(lc));
 		table_close(rel, NoLock);
 	}
-	foreach(lc, result)
-		ffs_base_run(SPI_OK_UTILITY, "ALTER TABLE %s NO FORCE ROW LEVEL SECURITY",
-					 ffs_base_relation_name(lfirst_oid(lc)));
+	set_force(result, "NO FORCE");
 	return result;
-}
-
-static void
-resume_force(List *relids)
-{
-	ListCell   *lc;
-
-	foreach(lc, relids)
-		ffs_base_run(SPI_OK_UTILITY, "ALTER TABLE %s FORCE ROW LEVEL SECURITY",
-					 ffs_base_relation_name(lfirst_oid(lc)));
 }
 
 static bool
@@ -498,7 +502,7 @@ change_over(FfsManaged *old, FfsManaged *m)
 	ffs_registry_make_side(m);
 	ffs_registry_make_views(m);
 
-	resume_force(forced);
+	set_force(forced, "FORCE");
 	ffs_registry_dress(m);
 	ffs_registry_store(m);
 }
@@ -607,7 +611,7 @@ take_out(FfsManaged *m, bool keep_history)
 	{
 		FfsFoundColumn *found = lfirst(lc);
 
-		ffs_registry_restore_column(m, found, !keep_history && is_version_column(m, found->name));
+		ffs_registry_restore_column(m, m->relid, found, !keep_history && is_version_column(m, found->name));
 	}
 	if (!keep_history)
 	{

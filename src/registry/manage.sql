@@ -21,3 +21,29 @@ CREATE FUNCTION ffstorage.may_read(managed regclass)
 RETURNS boolean LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION ffstorage.may_read(regclass) IS
 'for policies on what stands beside a table: true where the current role may SELECT the whole table and no policy of the table''s own binds it. Errors: 42501 otherwise';
+
+CREATE FUNCTION ffstorage.amiss(managed regclass)
+RETURNS text LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION ffstorage.amiss(regclass) IS
+'what is missing or out of step on a managed table, as sentences; NULL if nothing is, if the table is not managed, or if the caller may not know';
+
+CREATE VIEW ffs_tables WITH (security_barrier = true) AS
+SELECT m.relation, m.strategy, m.tenant_column, m.soft_delete, m.exclude, m.stamps, m.columns,
+       m.history, m.audit, m.deleted, m.versions, m.with_deleted,
+       m.as_of_function, m.between_function,
+       (SELECT pg_catalog.sum(GREATEST(b.reltuples, 0))::bigint FROM pg_catalog.pg_class b
+        WHERE b.oid IN (m.history, m.audit, m.deleted)) AS history_rows,
+       (COALESCE(pg_catalog.pg_total_relation_size(m.history), 0)
+        + COALESCE(pg_catalog.pg_total_relation_size(m.audit), 0)
+        + COALESCE(pg_catalog.pg_total_relation_size(m.deleted), 0)) AS history_bytes,
+       m.managed_at,
+       ffstorage.amiss(m.relation) AS amiss
+FROM ffstorage.managed m
+WHERE pg_catalog.has_table_privilege(m.relation, 'SELECT')
+   OR pg_catalog.has_any_column_privilege(m.relation, 'SELECT')
+   OR pg_catalog.pg_has_role('pg_monitor', 'USAGE')
+   OR EXISTS (SELECT 1 FROM pg_catalog.pg_class c
+              WHERE c.oid = m.relation AND pg_catalog.pg_has_role(c.relowner, 'USAGE'));
+COMMENT ON VIEW ffs_tables IS
+'what is managed and how: the words given to ffs_manage(), what stands beside each table, estimated rows and bytes of its past, and what is amiss (NULL if nothing); tables that one owns or may SELECT';
+GRANT SELECT ON ffs_tables TO PUBLIC;

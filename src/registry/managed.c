@@ -482,5 +482,7 @@ ffs_registry_forget(Oid relid)
 	ffs_base_begin_as(&rights, ffs_base_owner());
 	ffs_base_run(SPI_OK_DELETE, "DELETE FROM ffstorage.managed WHERE relation = %u", relid);
 	ffs_base_end_as(&rights);
-	ffs_registry_invalidate(relid);
+	/* of a table that is gone, everyone hears by its drop */
+	if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
+		ffs_registry_invalidate(relid);
 }

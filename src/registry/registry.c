@@ -14,4 +14,6 @@ void
 ffs_registry_init(void)
 {
 	ffs_registry_descriptor_init();
+	ffs_registry_amiss_init();
+	ffs_registry_ddl_init();
 }

@@ -125,6 +125,12 @@ extern FfsTable *ffs_registry_get(Oid relid, bool for_write);
 /* ffstorage.managed has changed for this root: forget descriptors everywhere at commit, here at once. */
 extern void ffs_registry_invalidate(Oid rootid);
 
+/*
+ * What is missing or out of step on a managed table, as sentences; NULL if
+ * nothing is, or the table is not managed.
+ */
+extern char *ffs_registry_amiss(Oid relid);
+
 /* Is ffstorage itself running DDL now (event triggers then stand aside)? */
 extern bool ffs_registry_in_ddl;
 

@@ -398,50 +398,163 @@ ffs_registry_drop_views(FfsManaged *m, bool as_of_too)
 	drop_view(&m->with_deleted);
 }
 
-static void
-make_versions(FfsManaged *m)
+/* What a view has for its own columns: for a row of the table, and for one beside it. */
+typedef struct ViewColumn
 {
-	char	   *name = beside(m, "_versions");
-	TupleDesc	desc = ffs_registry_columns_of(m->relid);
+	const char *name;
+	const char *present;
+	const char *beside;
+} ViewColumn;
+
+static const ViewColumn versions_columns[] = {
+	{"valid_to", "NULL::pg_catalog.timestamptz", "h.valid_to"},
+	{"end_operation", "NULL::pg_catalog.text", "h.end_operation"},
+	{"ended_by", "NULL::pg_catalog.text", "h.ended_by"},
+	{"end_transaction_id", "NULL::pg_catalog.xid8", "h.end_transaction_id"},
+	{"is_current", "true", "false"},
+	{NULL, NULL, NULL}
+};
+
+static const ViewColumn with_deleted_columns[] = {
+	{"deleted_at", "NULL::pg_catalog.timestamptz", "h.deleted_at"},
+	{"deleted_by", "NULL::pg_catalog.text", "h.deleted_by"},
+	{"delete_transaction_id", "NULL::pg_catalog.xid8", "h.delete_transaction_id"},
+	{NULL, NULL, NULL}
+};
+
+static bool
+list_has(List *names, const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, names)
+	{
+		if (strcmp(lfirst(lc), name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The names of a view's columns: what it has now (views can only grow at
+ * their end), then the table's, then its own.
+ */
+static List *
+view_columns(FfsManaged *m, Oid view, const ViewColumn *special)
+{
+	List	   *names = NIL;
+	TupleDesc	desc;
+
+	if (relation_exists(view))
+	{
+		desc = ffs_registry_columns_of(view);
+		for (int i = 0; i < desc->natts; i++)
+			names = lappend(names, pstrdup(NameStr(TupleDescAttr(desc, i)->attname)));
+	}
+	desc = ffs_registry_columns_of(m->relid);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (!att->attisdropped && !list_has(names, NameStr(att->attname)))
+			names = lappend(names, pstrdup(NameStr(att->attname)));
+	}
+	for (; special->name != NULL; special++)
+	{
+		if (!list_has(names, special->name))
+			names = lappend(names, pstrdup(special->name));
+	}
+	return names;
+}
+
+/* The select list for those names, of the table (alias c) or of what stands beside it (alias h). */
+static void
+append_view_columns(StringInfo buf, List *names, const ViewColumn *special, bool beside)
+{
+	ListCell   *lc;
+
+	foreach(lc, names)
+	{
+		const char *name = lfirst(lc);
+		const ViewColumn *own = special;
+
+		while (own->name != NULL && strcmp(own->name, name) != 0)
+			own++;
+		if (foreach_current_index(lc) > 0)
+			appendStringInfoString(buf, ", ");
+		if (own->name == NULL)
+			appendStringInfo(buf, "%s.%s", beside ? "h" : "c", quote_identifier(name));
+		else
+			appendStringInfo(buf, "%s AS %s", beside ? own->beside : own->present, own->name);
+	}
+}
+
+/* Create a view, or let the one that is there grow. */
+static void
+make_view(FfsManaged *m, Oid *view, const char *suffix, Oid side, const ViewColumn *special, const char *comment)
+{
+	char	   *name = relation_exists(*view) ? get_rel_name(*view) : beside(m, suffix);
+	List	   *columns = view_columns(m, *view, special);
 	StringInfoData buf;
 
 	initStringInfo(&buf);
-	appendStringInfo(&buf, "CREATE VIEW %s WITH (security_invoker = true) AS SELECT ", qualified(m, name));
-	append_columns(&buf, desc, "c");
-	appendStringInfo(&buf, ", NULL::timestamptz AS valid_to, NULL::text AS end_operation, NULL::text AS ended_by,"
-					 " NULL::xid8 AS end_transaction_id, true AS is_current FROM %s c UNION ALL SELECT ",
-					 ffs_base_relation_name(m->relid));
-	append_columns(&buf, desc, "h");
-	appendStringInfo(&buf, ", h.valid_to, h.end_operation, h.ended_by, h.end_transaction_id, false FROM %s h",
-					 ffs_base_relation_name(m->history));
+	appendStringInfo(&buf, "CREATE %sVIEW %s WITH (security_invoker = true) AS SELECT ",
+					 relation_exists(*view) ? "OR REPLACE " : "", qualified(m, name));
+	append_view_columns(&buf, columns, special, false);
+	appendStringInfo(&buf, " FROM %s c UNION ALL SELECT ", ffs_base_relation_name(m->relid));
+	append_view_columns(&buf, columns, special, true);
+	appendStringInfo(&buf, " FROM %s h", ffs_base_relation_name(side));
 	ffs_base_run(SPI_OK_UTILITY, "%s", buf.data);
-	m->versions = created(m, name);
-	ffs_base_run(SPI_OK_UTILITY, "COMMENT ON VIEW %s IS %s", qualified(m, name),
-				 quote_literal_cstr(psprintf("all versions of the rows of %s, current ones with valid_to NULL",
-											 ffs_base_relation_name(m->relid))));
+	*view = created(m, name);
+	ffs_base_run(SPI_OK_UTILITY, "COMMENT ON VIEW %s IS %s", qualified(m, name), quote_literal_cstr(comment));
+}
+
+static void
+make_versions(FfsManaged *m)
+{
+	make_view(m, &m->versions, "_versions", m->history, versions_columns,
+			  psprintf("all versions of the rows of %s, current ones with valid_to NULL",
+					   ffs_base_relation_name(m->relid)));
 }
 
 static void
 make_with_deleted(FfsManaged *m)
 {
-	char	   *name = beside(m, "_with_deleted");
-	TupleDesc	desc = ffs_registry_columns_of(m->relid);
-	StringInfoData buf;
+	make_view(m, &m->with_deleted, "_with_deleted", m->deleted, with_deleted_columns,
+			  psprintf("the rows of %s and its deleted ones, present ones with deleted_at NULL",
+					   ffs_base_relation_name(m->relid)));
+}
 
-	initStringInfo(&buf);
-	appendStringInfo(&buf, "CREATE VIEW %s WITH (security_invoker = true) AS SELECT ", qualified(m, name));
-	append_columns(&buf, desc, "c");
-	appendStringInfo(&buf, ", NULL::timestamptz AS deleted_at, NULL::text AS deleted_by,"
-					 " NULL::xid8 AS delete_transaction_id FROM %s c UNION ALL SELECT ",
-					 ffs_base_relation_name(m->relid));
-	append_columns(&buf, desc, "d");
-	appendStringInfo(&buf, ", d.deleted_at, d.deleted_by, d.delete_transaction_id FROM %s d",
-					 ffs_base_relation_name(m->deleted));
-	ffs_base_run(SPI_OK_UTILITY, "%s", buf.data);
-	m->with_deleted = created(m, name);
-	ffs_base_run(SPI_OK_UTILITY, "COMMENT ON VIEW %s IS %s", qualified(m, name),
-				 quote_literal_cstr(psprintf("the rows of %s and its deleted ones, present ones with deleted_at NULL",
-											 ffs_base_relation_name(m->relid))));
+/* Do views of users read this one? */
+static bool
+has_readers(Oid view)
+{
+	return relation_exists(view) &&
+		ffs_base_run(SPI_OK_SELECT,
+					 "SELECT FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid"
+					 " WHERE d.classid = 'pg_catalog.pg_rewrite'::regclass"
+					 " AND d.refclassid = 'pg_catalog.pg_class'::regclass"
+					 " AND d.refobjid = %u AND r.ev_class <> %u LIMIT 1", view, view) > 0;
+}
+
+/*
+ * The table has new columns: make the views anew, or where views of users
+ * stand on them let them grow at their end.
+ */
+void
+ffs_registry_extend_views(FfsManaged *m)
+{
+	if (has_readers(m->versions))
+		make_versions(m);
+	else if (relation_exists(m->versions))
+	{
+		drop_function(m, &m->between_function, 2);
+		drop_view(&m->versions);
+	}
+	if (has_readers(m->with_deleted))
+		make_with_deleted(m);
+	else
+		drop_view(&m->with_deleted);
 }
 
 /*
@@ -469,20 +582,18 @@ as_of_body(FfsManaged *m)
 static char *
 between_body(FfsManaged *m)
 {
-	TupleDesc	desc = ffs_registry_columns_of(m->relid);
+	List	   *columns = view_columns(m, m->versions, versions_columns);
 	const char *from = quote_identifier(m->columns[FFS_VALID_FROM]);
 	StringInfoData buf;
 
 	initStringInfo(&buf);
 	appendStringInfoString(&buf, "SELECT ");
-	append_columns(&buf, desc, "c");
-	appendStringInfo(&buf, ", NULL::pg_catalog.timestamptz, NULL::pg_catalog.text, NULL::pg_catalog.text,"
-					 " NULL::pg_catalog.xid8, true FROM %s c WHERE c.%s OPERATOR(pg_catalog.<=) $2"
+	append_view_columns(&buf, columns, versions_columns, false);
+	appendStringInfo(&buf, " FROM %s c WHERE c.%s OPERATOR(pg_catalog.<=) $2"
 					 " AND $1 OPERATOR(pg_catalog.<=) $2 UNION ALL SELECT ",
 					 ffs_base_relation_name(m->relid), from);
-	append_columns(&buf, desc, "h");
-	appendStringInfo(&buf, ", h.valid_to, h.end_operation, h.ended_by, h.end_transaction_id, false"
-					 " FROM %s h WHERE h.%s OPERATOR(pg_catalog.<=) $2 AND h.valid_to OPERATOR(pg_catalog.>) $1"
+	append_view_columns(&buf, columns, versions_columns, true);
+	appendStringInfo(&buf, " FROM %s h WHERE h.%s OPERATOR(pg_catalog.<=) $2 AND h.valid_to OPERATOR(pg_catalog.>) $1"
 					 " AND $1 OPERATOR(pg_catalog.<=) $2",
 					 ffs_base_relation_name(m->history), from);
 	return buf.data;
