@@ -18,7 +18,6 @@
 #include "access/table.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
-#include "common/hashfn.h"
 #include "executor/spi.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -33,6 +32,7 @@
 #include "batch/batch.h"
 #include "batch/errors.h"
 #include "batch/feed.h"
+#include "batch/keyset.h"
 #include "batch/one.h"
 
 
@@ -45,39 +45,6 @@ typedef enum OnConflict
 	CONFLICT_UPDATE
 } OnConflict;
 
-/* ---- keys that came before in this call ---- */
-
-typedef struct SeenHash
-{
-	uint64		a;
-	uint64		b;
-} SeenHash;
-
-typedef struct SeenKey
-{
-	SeenHash	hash;
-	int			row;
-	char		status;
-} SeenKey;
-
-#define SH_PREFIX seen
-#define SH_ELEMENT_TYPE SeenKey
-#define SH_KEY_TYPE SeenHash
-#define SH_KEY hash
-#define SH_HASH_KEY(tb, key) ((uint32) (key).a)
-#define SH_EQUAL(tb, x, y) ((x).a == (y).a && (x).b == (y).b)
-#define SH_SCOPE static inline
-#define SH_DECLARE
-#define SH_DEFINE
-#include "lib/simplehash.h"
-
-typedef struct KeySet
-{
-	int			ncolumns;
-	AttrNumber *columns;
-	seen_hash  *seen;
-} KeySet;
-
 /* ---- a call ---- */
 
 typedef struct Call
@@ -89,7 +56,8 @@ typedef struct Call
 	OnConflict	on_conflict;
 	bool		report;			/* or abort */
 	bool		guarded;		/* each INSERT in a subtransaction */
-	KeySet		sets[2];		/* the primary key, and conflict_columns */
+	bool		leaning;		/* rows may refer to later rows of their batch */
+	KeySet	   *sets[2];		/* the primary key, and conflict_columns: what came before */
 	int			nsets;
 	int			nconflict;		/* columns of the ON CONFLICT clause */
 	AttrNumber *conflict;
@@ -204,10 +172,7 @@ conflict_argument(Call *call, FunctionCallInfo fcinfo, int n)
 	StringInfoData list;
 
 	if (table->nkeys > 0)
-		call->sets[call->nsets++] = (KeySet)
-	{
-		table->nkeys, table->key, NULL
-	};
+		call->sets[call->nsets++] = ffs_batch_open_key_set(call->reader, table->nkeys, table->key);
 
 	if (PG_ARGISNULL(n))
 	{
@@ -257,10 +222,7 @@ conflict_argument(Call *call, FunctionCallInfo fcinfo, int n)
 				 errmsg("table %s has no unique index on (%s)", call->reader->relation_name, list.data),
 				 errdetail("A partial, deferrable or invalid index, or one over expressions, does not serve."),
 				 errhint("Name the columns of a unique index, all of them.")));
-	call->sets[call->nsets++] = (KeySet)
-	{
-		call->nconflict, call->conflict, NULL
-	};
+	call->sets[call->nsets++] = ffs_batch_open_key_set(call->reader, call->nconflict, call->conflict);
 }
 
 /*
@@ -279,6 +241,22 @@ errors_come_late(Relation rel)
 		return false;
 	return triggers->trig_insert_after_row || triggers->trig_update_after_row ||
 		triggers->trig_insert_new_table || triggers->trig_update_new_table;
+}
+
+/* Has the table a foreign key to itself? */
+static bool
+refers_to_itself(Relation rel, FfsTable *table)
+{
+	ListCell   *lc;
+
+	foreach(lc, RelationGetFKeyList(rel))
+	{
+		ForeignKeyCacheInfo *key = lfirst_node(ForeignKeyCacheInfo, lc);
+
+		if (key->confrelid == table->relid || key->confrelid == table->rootid)
+			return true;
+	}
+	return false;
 }
 
 /* May this role see the key columns of what it inserts? */
@@ -435,17 +413,22 @@ reject(Call *call, FeedRow *row, ErrorData *error)
 {
 	MemoryContext old;
 
-	if (!call->report)
-		fail(row->number, error);
-	old = MemoryContextSwitchTo(call->batch_context);
+	call->rejected++;
 	row->sqlstate = error->sqlerrcode;
+	if (!call->report)
+	{
+		if (!call->leaning)
+			fail(row->number, error);
+		row->error = error;
+		return;
+	}
+	old = MemoryContextSwitchTo(call->batch_context);
 	if (error->column_name != NULL && strstr(error->message, psprintf("\"%s\"", error->column_name)) == NULL)
 		row->message = psprintf("column \"%s\": %s", error->column_name, error->message);
 	else
 		row->message = pstrdup(error->message);
 	MemoryContextSwitchTo(old);
 	FreeErrorData(error);
-	call->rejected++;
 }
 
 /* ---- writing ---- */
@@ -559,6 +542,39 @@ write_rows(Call *call, int from, int to)
 	}
 }
 
+/*
+ * Where rows may refer to one another, halving a batch takes rows from those
+ * that refer to them.  So rows whose foreign key found nothing are tried again
+ * together, as long as that brings some of them in.
+ */
+static void
+try_leaning_rows(Call *call)
+{
+	for (;;)
+	{
+		FeedRow   **rows;
+		int			n = 0;
+		int			before = call->rejected;
+
+		if (before == 0)
+			return;
+		rows = palloc_extended(sizeof(FeedRow *) * call->nrows, MCXT_ALLOC_HUGE);
+		for (int i = 0; i < call->nrows; i++)
+			if (call->rows[i].sqlstate == ERRCODE_FOREIGN_KEY_VIOLATION)
+			{
+				rows[n] = &call->rows[i];
+				rows[n++]->sqlstate = 0;
+			}
+		if (n == 0)
+			return;
+		call->feed.rows = rows;
+		call->rejected -= n;
+		write_rows(call, 0, n);
+		if (call->rejected == before)
+			return;
+	}
+}
+
 /* ---- reading ---- */
 
 /* Error 21000 if a key of this row came before. */
@@ -567,50 +583,13 @@ check_twice(Call *call, FeedRow *row)
 {
 	for (int i = 0; i < call->nsets; i++)
 	{
-		KeySet	   *set = &call->sets[i];
-		SeenHash	hash = {UINT64CONST(0x9E3779B97F4A7C15), UINT64CONST(0xC2B2AE3D27D4EB4F)};
-		bool		whole = true;
-		SeenKey    *entry;
-		bool		found;
+		int			before = ffs_batch_key_before(call->sets[i], row);
 
-		for (int j = 0; j < set->ncolumns && whole; j++)
-		{
-			AttrNumber	attno = set->columns[j];
-			RowColumn  *column = &call->reader->columns[attno - 1];
-			Datum		value = row->values[attno - 1];
-			const unsigned char *data = (const unsigned char *) &value;
-			int			length = sizeof(Datum);
-
-			if (!ffs_batch_is_given(row->given, attno) || row->nulls[attno - 1])
-			{
-				whole = false;
-				break;
-			}
-			if (!column->byval && column->length == -1)
-			{
-				struct varlena *plain = PG_DETOAST_DATUM_PACKED(value);
-
-				data = (const unsigned char *) VARDATA_ANY(plain);
-				length = VARSIZE_ANY_EXHDR(plain);
-			}
-			else if (!column->byval)
-			{
-				data = (const unsigned char *) DatumGetPointer(value);
-				length = column->length == -2 ? (int) strlen((const char *) data) : column->length;
-			}
-			hash.a = hash_combine64(hash.a, hash_bytes_extended(data, length, 0));
-			hash.b = hash_combine64(hash.b, hash_bytes_extended(data, length, hash.a));
-		}
-		if (!whole)
-			continue;
-		entry = seen_insert(set->seen, hash, &found);
-		if (!found)
-			entry->row = row->number;
-		else
+		if (before != 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_CARDINALITY_VIOLATION),
 					 errmsg("the key of the row came before in this call"),
-					 errdetail("Row %d of the input has the same key.", entry->row),
+					 errdetail("Row %d of the input has the same key.", before),
 					 errhint("Give each key once.")));
 	}
 }
@@ -633,7 +612,10 @@ read_row(Call *call, FeedRow *row, JsonbValue *element)
 static FeedRow *
 add_row(Call *call, int number)
 {
+	int			natts = call->reader->natts;
+	int			nwords = call->reader->nwords;
 	FeedRow    *row;
+	char	   *memory;
 
 	if (call->nrows >= call->capacity)
 	{
@@ -646,10 +628,12 @@ add_row(Call *call, int number)
 	row = &call->rows[call->nrows++];
 	memset(row, 0, sizeof(FeedRow));
 	row->number = number;
-	row->values = palloc0(sizeof(Datum) * call->reader->natts);
-	row->nulls = palloc0(sizeof(bool) * call->reader->natts);
-	row->given = palloc0(sizeof(uint64) * call->reader->nwords);
-	row->filled = palloc0(sizeof(uint64) * call->reader->nwords);
+	/* one piece of memory, the widest first */
+	memory = palloc0((sizeof(Datum) + sizeof(bool)) * natts + 2 * sizeof(uint64) * nwords);
+	row->values = (Datum *) memory;
+	row->given = (uint64 *) (memory + sizeof(Datum) * natts);
+	row->filled = row->given + nwords;
+	row->nulls = (bool *) (row->filled + nwords);
 	return row;
 }
 
@@ -818,6 +802,11 @@ run_call(Call *call, Jsonb *rows, int batch_size, ReturnSetInfo *result)
 			if (call->rows[i].sqlstate == 0)
 				call->feed.rows[n++] = &call->rows[i];
 		write_rows(call, 0, n);
+		if (call->leaning)
+			try_leaning_rows(call);
+		for (int i = 0; i < call->nrows && !call->report; i++)
+			if (call->rows[i].error != NULL && call->rows[i].sqlstate != 0)
+				fail(call->rows[i].number, call->rows[i].error);
 		if (call->first_error != NULL)
 			fail(call->first_error_row, call->first_error);
 		report_batch(call, result, actions);
@@ -858,9 +847,8 @@ ffs_create_many(PG_FUNCTION_ARGS)
 	call->rel = table_open(call->table->relid, RowExclusiveLock);
 	call->reader = ffs_batch_open_reader(call->rel, call->table);
 	conflict_argument(call, fcinfo, 5);
-	for (int i = 0; i < call->nsets; i++)
-		call->sets[i].seen = seen_create(CurrentMemoryContext, 1024, NULL);
 	call->guarded = call->report || errors_come_late(call->rel);
+	call->leaning = refers_to_itself(call->rel, call->table);
 	call->query_columns = palloc0(sizeof(uint64) * call->reader->nwords);
 	call->columns = palloc0(sizeof(uint64) * call->reader->nwords);
 	call->batch_context = AllocSetContextCreate(CurrentMemoryContext, "ffstorage batch",

@@ -40,6 +40,7 @@ typedef struct FeedRow
 	Datum		key;			/* jsonb, 0 where it is not known */
 	int			sqlstate;		/* not 0: rejected */
 	char	   *message;
+	ErrorData  *error;			/* abort: why, where others are looked at first */
 } FeedRow;
 
 typedef struct Feed

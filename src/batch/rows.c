@@ -25,8 +25,10 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
+#include "utils/timestamp.h"
 #include "utils/typcache.h"
 
+#include "batch/literals.h"
 #include "batch/rows.h"
 
 /* ---- set-up ---- */
@@ -119,8 +121,6 @@ set_up_column(RowReader *reader, RowColumn *column)
 		switch (base)
 		{
 			case TEXTOID:
-				column->kind = COLUMN_TEXT;
-				break;
 			case VARCHAROID:
 				column->kind = COLUMN_TEXT;
 				break;
@@ -144,6 +144,18 @@ set_up_column(RowReader *reader, RowColumn *column)
 				break;
 			case BOOLOID:
 				column->kind = COLUMN_BOOL;
+				break;
+			case UUIDOID:
+				column->kind = COLUMN_UUID;
+				break;
+			case DATEOID:
+				column->kind = COLUMN_DATE;
+				break;
+			case TIMESTAMPOID:
+				column->kind = COLUMN_TIMESTAMP;
+				break;
+			case TIMESTAMPTZOID:
+				column->kind = COLUMN_TIMESTAMPTZ;
 				break;
 			case JSONBOID:
 				column->kind = COLUMN_JSONB;
@@ -332,6 +344,36 @@ convert_value(RowReader *reader, RowColumn *column, JsonbValue *value, bool *isn
 		case COLUMN_BOOL:
 			if (value->type == jbvBool)
 				return BoolGetDatum(value->val.boolean);
+			break;
+		case COLUMN_UUID:
+			if (value->type == jbvString)
+			{
+				pg_uuid_t  *uuid = palloc(sizeof(pg_uuid_t));
+
+				if (ffs_batch_parse_uuid(value->val.string.val, value->val.string.len, uuid))
+					return UUIDPGetDatum(uuid);
+				pfree(uuid);
+			}
+			break;
+		case COLUMN_DATE:
+			if (value->type == jbvString)
+			{
+				DateADT		date;
+
+				if (ffs_batch_parse_date(value->val.string.val, value->val.string.len, &date))
+					return DateADTGetDatum(date);
+			}
+			break;
+		case COLUMN_TIMESTAMP:
+		case COLUMN_TIMESTAMPTZ:
+			if (value->type == jbvString && column->typmod < 0)
+			{
+				Timestamp	timestamp;
+
+				if (ffs_batch_parse_timestamp(value->val.string.val, value->val.string.len,
+											  column->kind == COLUMN_TIMESTAMPTZ, &timestamp))
+					return TimestampGetDatum(timestamp);
+			}
 			break;
 		case COLUMN_JSONB:
 			return JsonbPGetDatum(JsonbValueToJsonb(value));

@@ -35,6 +35,10 @@ typedef enum ColumnKind
 	COLUMN_FLOAT8,
 	COLUMN_NUMERIC,
 	COLUMN_BOOL,
+	COLUMN_UUID,
+	COLUMN_DATE,
+	COLUMN_TIMESTAMP,
+	COLUMN_TIMESTAMPTZ,
 	COLUMN_JSONB,
 	COLUMN_POPULATE				/* arrays and composites: jsonb_populate_record */
 } ColumnKind;
