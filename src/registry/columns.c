@@ -550,3 +550,14 @@ ffs_registry_restore_column(FfsManaged *m, Oid relid, FfsFoundColumn *found, boo
 					 quote_identifier(found->name));
 	ffs_registry_end_ddl(&ddl, false);
 }
+
+/* Take our default off a column. */
+void
+ffs_registry_drop_default(FfsManaged *m, const char *column)
+{
+	Form_pg_attribute att = ffs_registry_column(ffs_registry_columns_of(m->relid), column);
+
+	if (att != NULL && is_our_default(ffs_registry_default_of(m->relid, att->attnum)))
+		ffs_base_run(SPI_OK_UTILITY, "ALTER TABLE %s ALTER COLUMN %s DROP DEFAULT",
+					 ffs_base_relation_name(m->relid), quote_identifier(column));
+}

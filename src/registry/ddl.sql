@@ -13,7 +13,8 @@ COMMENT ON FUNCTION ffstorage.ddl_drop() IS
 'event trigger function: forgets managed tables that were dropped';
 
 CREATE EVENT TRIGGER ffstorage_ddl_start ON ddl_command_start
-    WHEN TAG IN ('ALTER TABLE', 'DROP TABLE', 'CREATE TABLE', 'CREATE FOREIGN TABLE', 'DROP EXTENSION')
+    WHEN TAG IN ('ALTER TABLE', 'DROP TABLE', 'CREATE TABLE', 'CREATE FOREIGN TABLE', 'DROP EXTENSION',
+                 'DROP TRIGGER', 'DROP POLICY', 'ALTER POLICY')
     EXECUTE FUNCTION ffstorage.ddl_start();
 COMMENT ON EVENT TRIGGER ffstorage_ddl_start IS 'schema changes of managed tables, before they happen';
 

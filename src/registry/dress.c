@@ -399,7 +399,7 @@ static void
 make_open_policy(Oid relid)
 {
 	if (!ffs_registry_has_policy(relid, POLICY_OPEN))
-		ffs_base_run(SPI_OK_UTILITY, "CREATE POLICY " POLICY_OPEN " ON %s USING (true)",
+		ffs_base_run(SPI_OK_UTILITY, "CREATE POLICY " POLICY_OPEN " ON %s USING (ffstorage.any_row())",
 					 ffs_base_relation_name(relid));
 }
 
@@ -718,12 +718,12 @@ ffs_registry_undress(FfsManaged *m)
 
 /*
  * Let go of a table beside: a plain table from now on, readable by whom it
- * was.  Where the policies that go kept rows from some of its readers, and
- * the table that they read is no longer there (`table_goes`) or has policies
- * of its own, only its owner keeps it.
+ * was.  Where rows of it are to stay hidden from some of them, since the
+ * table itself hides such rows by policies that stay (`close`: or that the
+ * caller knows of), only its owner keeps it.
  */
 void
-ffs_registry_release_side(FfsManaged *m, Oid side, bool table_goes)
+ffs_registry_release_side(FfsManaged *m, Oid side, bool close)
 {
 	bool		enabled,
 				forced;
@@ -732,7 +732,7 @@ ffs_registry_release_side(FfsManaged *m, Oid side, bool table_goes)
 	if (!exists(side))
 		return;
 	row_security_of(side, &enabled, &forced);
-	closed = enabled && (table_goes || m->row_security || ffs_registry_has_user_policy(m->relid, false));
+	closed = close || (enabled && (m->row_security || ffs_registry_has_user_policy(m->relid, false)));
 	drop_trigger(side, "ffstorage_read_only");
 	drop_policy(side, POLICY_TENANT);
 	drop_policy(side, POLICY_OPEN);

@@ -14,7 +14,9 @@
 #include "postgres.h"
 
 #include "access/tupdesc.h"
+#include "commands/event_trigger.h"
 #include "datatype/timestamp.h"
+#include "fmgr.h"
 #include "nodes/parsenodes.h"
 #include "nodes/pg_list.h"
 
@@ -96,6 +98,8 @@ extern void ffs_registry_check_columns(FfsManaged *m);
 extern void ffs_registry_add_columns(FfsManaged *m);
 extern void ffs_registry_restore_column(FfsManaged *m, Oid relid, FfsFoundColumn *found, bool drop_added);
 
+extern void ffs_registry_drop_default(FfsManaged *m, const char *column);
+
 /* side.c: tables, views and functions beside it */
 extern const char *ffs_registry_history_special[];
 extern const char *ffs_registry_audit_special[];
@@ -116,7 +120,7 @@ extern void ffs_registry_sync_open_policy(FfsManaged *m, Oid relid);
 extern void ffs_registry_undress_member(FfsManaged *m, Oid relid);
 extern void ffs_registry_sync_owner(FfsManaged *m);
 extern void ffs_registry_sync_rights(FfsManaged *m);
-extern void ffs_registry_release_side(FfsManaged *m, Oid side, bool table_goes);
+extern void ffs_registry_release_side(FfsManaged *m, Oid side, bool close);
 extern void ffs_registry_keep_trigger_last(FfsManaged *m);
 extern bool ffs_registry_has_policy(Oid relid, const char *name);
 extern bool ffs_registry_has_user_policy(Oid relid, bool permissive_only);
@@ -138,7 +142,23 @@ extern void ffs_registry_refuse(FfsManaged *m, const char *what, const char *det
 extern void ffs_registry_refuse_side(Oid relid);
 extern void ffs_registry_check_subcommand(FfsManaged *m, Oid relid, AlterTableCmd *cmd);
 
-/* ddl.c */
+/* ddl.c: event triggers, before and after */
+/* A managed table as it was when a command began. */
+typedef struct FfsRemembered
+{
+	Oid			relid;
+	SubTransactionId subid;
+	Oid			schema;
+	char	   *name;
+	int			natts;
+	char	  **columns;		/* by attribute number - 1; NULL where dropped */
+	bool		tenant_changes; /* the tenant column's type */
+	bool		dress;			/* a partition came, or row-level security was turned on or off */
+} FfsRemembered;
+
+extern List *ffs_registry_take_remembered(void);	/* of FfsRemembered * */
+extern bool ffs_registry_stands_aside(void);
+extern EventTriggerData *ffs_registry_event(FunctionCallInfo fcinfo);
 extern void ffs_registry_ddl_init(void);
 
 #endif							/* FFS_REGISTRY_INTERNAL_H */

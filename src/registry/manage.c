@@ -332,24 +332,25 @@ static void
 let_go(FfsManaged *old, FfsManaged *m)
 {
 	bool		views = false;
+	bool		close = m->tenant_column != NULL;	/* the boundary would not cover it any more */
 
 	if (old->strategy == FFS_STRATEGY_SCD2 && m->strategy != FFS_STRATEGY_SCD2)
 	{
 		views = true;
 		ffs_registry_drop_views(m, true);
-		ffs_registry_release_side(old, old->history, false);
+		ffs_registry_release_side(old, old->history, close);
 		m->history = InvalidOid;
 	}
 	if (old->soft_delete && !m->soft_delete)
 	{
 		if (!views)
 			ffs_registry_drop_views(m, false);
-		ffs_registry_release_side(old, old->deleted, false);
+		ffs_registry_release_side(old, old->deleted, close);
 		m->deleted = InvalidOid;
 	}
 	if (old->strategy == FFS_STRATEGY_COPY_ON_CHANGE && m->strategy != FFS_STRATEGY_COPY_ON_CHANGE)
 	{
-		ffs_registry_release_side(old, old->audit, false);
+		ffs_registry_release_side(old, old->audit, close);
 		m->audit = InvalidOid;
 	}
 	if (old->tenant_column != NULL && !same_text(old->tenant_column, m->tenant_column))
