@@ -227,3 +227,4 @@ RESET ROLE;
 DROP SCHEMA ddl_test, ddl_other CASCADE;
 SELECT count(*) FROM ffstorage.managed WHERE NOT EXISTS (SELECT FROM pg_class WHERE oid = relation);
 DROP ROLE regress_ddl_owner, regress_ddl_new_owner, regress_ddl_reader;
+DROP EXTENSION ffstorage;

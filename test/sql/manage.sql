@@ -262,3 +262,4 @@ SELECT ffs_unmanage('parted', false);
 DROP SCHEMA manage_test CASCADE;
 SELECT count(*) FROM ffs_tables WHERE relation::text ~ 'manage_test|parted|long_name';
 DROP ROLE regress_manage_owner, regress_manage_reader, regress_manage_other;
+DROP EXTENSION ffstorage;
