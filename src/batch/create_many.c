@@ -16,6 +16,8 @@
 
 #include "access/xact.h"
 #include "access/table.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
@@ -227,20 +229,27 @@ conflict_argument(Call *call, FunctionCallInfo fcinfo, int n)
 
 /*
  * Could an error come after a row was taken, so that the row at hand is not
- * the culprit?  That is so where triggers run after rows: foreign keys, above
- * all.  Partitions may have triggers that we do not look at.
+ * the culprit?  That is so where triggers other than ours run after rows:
+ * foreign keys, above all.  Partitions may have some that we do not look at.
  */
 static bool
 errors_come_late(Relation rel)
 {
 	TriggerDesc *triggers = rel->trigdesc;
+	Oid			schema = get_namespace_oid(FFS_SCHEMA, false);
 
 	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
 		return true;
-	if (triggers == NULL)
-		return false;
-	return triggers->trig_insert_after_row || triggers->trig_update_after_row ||
-		triggers->trig_insert_new_table || triggers->trig_update_new_table;
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+	{
+		Trigger    *trigger = &triggers->triggers[i];
+
+		if (TRIGGER_FOR_AFTER(trigger->tgtype) &&
+			(TRIGGER_FOR_INSERT(trigger->tgtype) || TRIGGER_FOR_UPDATE(trigger->tgtype)) &&
+			get_func_namespace(trigger->tgfoid) != schema)
+			return true;
+	}
+	return false;
 }
 
 /* Has the table a foreign key to itself? */
@@ -357,7 +366,6 @@ insert_for(Call *call, int from, int to)
 	int			nwords = call->reader->nwords;
 	uint64	   *columns = call->columns;
 	bool		mixed = false;
-	MemoryContext old;
 
 	memcpy(columns, call->feed.rows[from]->given, sizeof(uint64) * nwords);
 	for (int i = from + 1; i < to; i++)
@@ -374,11 +382,11 @@ insert_for(Call *call, int from, int to)
 	if (call->query == NULL || mixed != call->query_mixed ||
 		memcmp(columns, call->query_columns, sizeof(uint64) * nwords) != 0)
 	{
-		old = MemoryContextSwitchTo(call->reader->context);
+		char	   *text = insert_text(call, columns, mixed);
+
 		if (call->query)
 			pfree(call->query);
-		call->query = insert_text(call, columns, mixed);
-		MemoryContextSwitchTo(old);
+		call->query = MemoryContextStrdup(call->reader->context, text);
 		memcpy(call->query_columns, columns, sizeof(uint64) * nwords);
 		call->query_mixed = mixed;
 	}

@@ -277,20 +277,21 @@ ffs_batch_feed_register(Feed *feed)
 		elog(ERROR, "could not register the feed of a batch");
 }
 
-/* The plan, with our scan in it. */
+/* The plan, with our scan in it; *passing is what to free after it, if anything. */
 static CachedPlan *
-plan_insert(const char *query, const char **text)
+plan_insert(const char *query, SPIPlanPtr *passing)
 {
 	SPIPlanPtr	plan;
+	bool		kept;
 	CachedPlan *result = NULL;
 	bool		before = planning;
 
 	planning = true;
 	PG_TRY();
 	{
-		plan = ffs_batch_plan(query, 0, NULL);
+		plan = ffs_batch_plan(query, 0, NULL, &kept);
 		result = SPI_plan_get_cached_plan(plan);
-		*text = ((CachedPlanSource *) linitial(SPI_plan_get_plan_sources(plan)))->query_string;
+		*passing = kept ? NULL : plan;
 	}
 	PG_FINALLY();
 	{
@@ -305,7 +306,7 @@ plan_insert(const char *query, const char **text)
 void
 ffs_batch_feed_run(Feed *feed, const char *query)
 {
-	const char *text;
+	SPIPlanPtr	passing;
 	CachedPlan *cplan;
 	PlannedStmt *statement;
 	QueryDesc  *desc;
@@ -317,7 +318,7 @@ ffs_batch_feed_run(Feed *feed, const char *query)
 	feed->updating = false;
 	feed->outer = running;
 
-	cplan = plan_insert(query, &text);
+	cplan = plan_insert(query, &passing);
 	statement = linitial_node(PlannedStmt, cplan->stmt_list);
 	if (list_length(cplan->stmt_list) != 1 || statement->commandType != CMD_INSERT)
 		ereport(ERROR,
@@ -346,7 +347,7 @@ ffs_batch_feed_run(Feed *feed, const char *query)
 	receiver.pub.mydest = DestNone;
 	receiver.feed = feed;
 
-	desc = CreateQueryDesc(statement, text, GetActiveSnapshot(), InvalidSnapshot,
+	desc = CreateQueryDesc(statement, query, GetActiveSnapshot(), InvalidSnapshot,
 						   feed->returning ? &receiver.pub : None_Receiver,
 						   NULL, environment, 0);
 	ExecutorStart(desc, 0);
@@ -355,7 +356,9 @@ ffs_batch_feed_run(Feed *feed, const char *query)
 	ExecutorEnd(desc);
 	FreeQueryDesc(desc);
 	PopActiveSnapshot();
-	ReleaseCachedPlan(cplan, CurrentResourceOwner);
+	ReleaseCachedPlan(cplan, passing ? NULL : CurrentResourceOwner);
+	if (passing)
+		SPI_freeplan(passing);
 	running = feed->outer;
 }
 

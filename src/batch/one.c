@@ -152,9 +152,12 @@ ffs_batch_side_column(TupleDesc desc, const AttrNumber *map, AttrNumber source)
 static uint64
 run_plan(const char *query, int nargs, Oid *types, Datum *values, const char *nulls, int expect)
 {
-	SPIPlanPtr	plan = ffs_batch_plan(query, nargs, types);
+	bool		kept;
+	SPIPlanPtr	plan = ffs_batch_plan(query, nargs, types, &kept);
 	int			result = SPI_execute_plan(plan, values, nulls, false, 0);
 
+	if (!kept)
+		SPI_freeplan(plan);
 	if (result == SPI_OK_REWRITTEN)
 		return SPI_processed;
 	if (result != expect)

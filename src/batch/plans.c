@@ -77,8 +77,8 @@ drop_plan(PlanEntry *entry)
 		pfree(text);
 }
 
-/* Make room by dropping the one that was not used for longest. */
-static void
+/* Make room by dropping the one that was not used for longest, if there is one that may go. */
+static bool
 make_room(void)
 {
 	HASH_SEQ_STATUS status;
@@ -89,12 +89,14 @@ make_room(void)
 	while ((entry = hash_seq_search(&status)) != NULL)
 		if (entry->transaction != transaction_count && (oldest == NULL || entry->used < oldest->used))
 			oldest = entry;
-	if (oldest)
-		drop_plan(oldest);
+	if (oldest == NULL)
+		return false;
+	drop_plan(oldest);
+	return true;
 }
 
 SPIPlanPtr
-ffs_batch_plan(const char *query, int nargs, Oid *types)
+ffs_batch_plan(const char *query, int nargs, Oid *types, bool *kept_plan)
 {
 	StringInfoData text;
 	uint64		hash;
@@ -118,18 +120,18 @@ ffs_batch_plan(const char *query, int nargs, Oid *types)
 		entry->transaction = transaction_count;
 		entry->used = ++use_count;
 		pfree(text.data);
+		*kept_plan = true;
 		return entry->plan;
 	}
 
 	plan = SPI_prepare(query, nargs, types);
 	if (plan == NULL)
 		elog(ERROR, "could not prepare: %s", query);
-	/* two texts of one hash: the second is not kept */
-	if (entry != NULL)
+	/* not kept: the second of two texts of one hash, and too many in one transaction */
+	*kept_plan = false;
+	if (entry != NULL || (hash_get_num_entries(plans) >= MAX_PLANS && !make_room()))
 		return plan;
-
-	if (hash_get_num_entries(plans) >= MAX_PLANS)
-		make_room();
+	*kept_plan = true;
 	kept = MemoryContextStrdup(TopMemoryContext, text.data);
 	if (SPI_keepplan(plan) != 0)
 		elog(ERROR, "could not keep a plan");

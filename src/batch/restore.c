@@ -284,7 +284,8 @@ insert_row(const FfsTable *table, Relation rel, TupleTableSlot *slot, Datum *key
 	char	   *key_text = ffs_registry_key_text(table, key);
 	char	   *name = ffs_base_relation_name(table->relid);
 	MemoryContext context = CurrentMemoryContext;
-	SPIPlanPtr	plan = ffs_batch_plan(query, nparams, types);
+	bool		kept;
+	SPIPlanPtr	plan = ffs_batch_plan(query, nparams, types, &kept);
 	volatile uint64 processed = 0;
 
 	ffs_temporal_begin_restore(table->rootid, next_version(table, key, deleted_at), "restore");
@@ -308,6 +309,8 @@ insert_row(const FfsTable *table, Relation rel, TupleTableSlot *slot, Datum *key
 		rethrow_taken(error, key_text, name);
 	}
 	PG_END_TRY();
+	if (!kept)
+		SPI_freeplan(plan);
 	return processed > 0;
 }
 

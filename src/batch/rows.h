@@ -126,8 +126,11 @@ extern Datum ffs_batch_write_key(KeyWriter *writer, const Datum *values);
 
 /* ---- plans.c: plans kept for the session ---- */
 
-/* The plan of a text with parameters of these types; needs SPI_connect. */
-extern SPIPlanPtr ffs_batch_plan(const char *query, int nargs, Oid *types);
+/*
+ * The plan of a text with parameters of these types; needs SPI_connect.  One
+ * that is not kept should go by SPI_freeplan after use.
+ */
+extern SPIPlanPtr ffs_batch_plan(const char *query, int nargs, Oid *types, bool *kept);
 
 /* "schema".=, the equality of a key column's index, to be written after OPERATOR. */
 extern char *ffs_batch_key_equality(const FfsTable *table, int n);

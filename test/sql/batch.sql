@@ -2,6 +2,8 @@
 \set VERBOSITY terse
 SET client_min_messages = warning;
 SET timezone = 'UTC';
+SET datestyle = 'ISO, YMD';
+SET intervalstyle = 'postgres';
 CREATE EXTENSION ffstorage;
 CREATE SCHEMA batch;
 SET search_path = batch, public;
