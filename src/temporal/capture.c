@@ -695,7 +695,7 @@ settle_one(FfsTable *root, Relation rel, TupleTableSlot *ended)
 }
 
 void
-ffs_temporal_settle_inserts(FfsTable *table)
+ffs_temporal_settle_inserts(FfsTable *table, bool probed)
 {
 	Relation	history = table_open(table->history, AccessShareLock);
 	Relation	index = index_open(table->history_ended, AccessShareLock);
@@ -714,9 +714,10 @@ ffs_temporal_settle_inserts(FfsTable *table)
 		TransactionId xmin = DatumGetTransactionId(slot_getsysattr(slot, MinTransactionIdAttributeNumber, &isnull));
 
 		CHECK_FOR_INTERRUPTS();
-		if (TransactionIdIsCurrentTransactionId(xmin) ||
-			!TransactionIdIsNormal(xmin) ||
-			!XidInMVCCSnapshot(xmin, GetActiveSnapshot()))
+		if (probed &&
+			(TransactionIdIsCurrentTransactionId(xmin) ||
+			 !TransactionIdIsNormal(xmin) ||
+			 !XidInMVCCSnapshot(xmin, GetActiveSnapshot())))
 			continue;
 		ends = lappend(ends, ExecCopySlotHeapTuple(slot));
 	}

@@ -15,5 +15,6 @@ ffs_temporal_init(void)
 {
 	ffs_temporal_transaction_init();
 	ffs_temporal_buffer_init();
+	ffs_temporal_copy_init();
 	ffs_temporal_triggers_init();
 }

@@ -106,6 +106,7 @@ typedef struct Activity
 	Oid			rootid;
 	SubTransactionId subid;
 	bool		ends_seen;		/* ends of lives at or after our stamp, or our own */
+	bool		unprobed;		/* rows came without a look at the ends of lives */
 	bool		rekeyed;		/* an UPDATE of the running statement began lives */
 	int			truncating;		/* partitions that TRUNCATE of their root has yet to come to */
 	uint64		rows[FFS_OP_TRUNCATE + 1];
@@ -644,6 +645,18 @@ row_change(PG_FUNCTION_ARGS)
 	return PointerGetDatum(result);
 }
 
+static void
+count_new_row(void)
+{
+	/* without a row trigger, the row is COPY's */
+	Oid			rootid = OidIsValid(last_insert.rootid) ? last_insert.rootid : ffs_temporal_copying();
+
+	if (OidIsValid(rootid) && !last_insert.moved)
+		activity_of(rootid)->rows[FFS_OP_INSERT]++;
+	last_insert.rootid = InvalidOid;
+	last_insert.moved = false;
+}
+
 /*
  * Called in a WHEN clause when a row has gone in: counts it.  False: there is
  * nothing more to do for the row.
@@ -651,9 +664,7 @@ row_change(PG_FUNCTION_ARGS)
 Datum
 is_new_row(PG_FUNCTION_ARGS)
 {
-	if (last_insert.rootid != InvalidOid && !last_insert.moved)
-		activity_of(last_insert.rootid)->rows[FFS_OP_INSERT]++;
-	last_insert.rootid = InvalidOid;
+	count_new_row();
 	PG_RETURN_BOOL(false);
 }
 
@@ -698,10 +709,7 @@ is_new_row_audited(PG_FUNCTION_ARGS)
 				 errmsg("function \"is_new_row\" was not called by a trigger's WHEN clause"),
 				 errdetail("It writes audit entries, and nothing else may."),
 				 errhint("Write to the managed table instead.")));
-	if (last_insert.rootid != InvalidOid && !moved)
-		activity_of(last_insert.rootid)->rows[FFS_OP_INSERT]++;
-	last_insert.rootid = InvalidOid;
-	last_insert.moved = false;
+	count_new_row();
 	if (!moved)
 	{
 		FfsTable   *table = ffs_registry_get(relid, true);
@@ -762,7 +770,12 @@ statement_begin(PG_FUNCTION_ARGS)
 		if (ffs_stats_enabled())
 			INSTR_TIME_SET_CURRENT(activity->start[op]);
 	}
-	if (table->strategy == FFS_STRATEGY_SCD2 && op == FFS_OP_INSERT && !activity->ends_seen)
+	if (op == FFS_OP_INSERT && ffs_temporal_copy_begins(RelationGetRelid(td->tg_relation)))
+	{
+		ffs_temporal_note_write();
+		activity->unprobed = true;
+	}
+	else if (table->strategy == FFS_STRATEGY_SCD2 && op == FFS_OP_INSERT && !activity->ends_seen)
 		activity->ends_seen = ffs_temporal_any_end(table);
 	return PointerGetDatum(NULL);
 }
@@ -803,8 +816,8 @@ statement_end(PG_FUNCTION_ARGS)
 	if (table->strategy == FFS_STRATEGY_SCD2 &&
 		(op == FFS_OP_INSERT || (op == FFS_OP_UPDATE && activity->rekeyed)))
 	{
-		ffs_temporal_settle_inserts(table);
-		activity->rekeyed = false;
+		ffs_temporal_settle_inserts(table, !activity->unprobed);
+		activity->rekeyed = activity->unprobed = false;
 	}
 	count_statement(activity, op, 1);
 	return PointerGetDatum(NULL);

@@ -6,6 +6,7 @@
  * transaction.c	the transaction's stamp, actor, and its row
  * buffer.c			rows on their way to side tables
  * capture.c		what a change leaves behind: history, audit, deleted rows
+ * copy.c			COPY at its own speed
  * triggers.c		what PostgreSQL calls
  *
  *-------------------------------------------------------------------------
@@ -93,11 +94,23 @@ extern bool ffs_temporal_last_end(FfsTable *table, HeapTuple tuple, TupleDesc de
 /* Are there ends of lives at or after the transaction's stamp at all? */
 extern bool ffs_temporal_any_end(FfsTable *table);
 
-/* After the statement: move rows that this transaction inserted past ends of their keys' lives that were committed meanwhile. */
-extern void ffs_temporal_settle_inserts(FfsTable *table);
+/*
+ * After the statement: move rows that this transaction inserted past ends of
+ * their keys' lives; where the row trigger looked (`probed`), only past those
+ * that were committed meanwhile.
+ */
+extern void ffs_temporal_settle_inserts(FfsTable *table, bool probed);
 
 /* Rows of a key as a jsonb object {"column": value}. */
 extern Datum ffs_temporal_key_jsonb(FfsTable *table, HeapTuple tuple, TupleDesc desc);
+
+/* ---- copy.c ---- */
+
+extern void ffs_temporal_copy_init(void);
+/* Called at the start of a statement: is it a COPY that runs without our row trigger? */
+extern bool ffs_temporal_copy_begins(Oid relid);
+/* The managed table that such a COPY fills now; InvalidOid where none runs. */
+extern Oid	ffs_temporal_copying(void);
 
 /* ---- triggers.c ---- */
 
