@@ -113,7 +113,7 @@ triggers_and_policies_amiss(StringInfo buf, FfsManaged *m)
 		}
 	}
 
-	root = table_open(m->relid, NoLock);
+	root = table_open(m->relid, AccessShareLock);
 	base_secured = root->rd_rel->relrowsecurity;
 	table_close(root, NoLock);
 	for (int i = 0; i < 3; i++)

@@ -50,7 +50,7 @@ static const StampColumn stamp_columns[FFS_NSTAMPS] = {
 TupleDesc
 ffs_registry_columns_of(Oid relid)
 {
-	Relation	rel = table_open(relid, NoLock);
+	Relation	rel = table_open(relid, AccessShareLock);
 	TupleDesc	desc = CreateTupleDescCopy(RelationGetDescr(rel));
 
 	/* CreateTupleDescCopy forgets these, and we ask for them */
@@ -85,7 +85,7 @@ ffs_registry_column(TupleDesc desc, const char *name)
 List *
 ffs_registry_key_of(Oid relid)
 {
-	Relation	rel = table_open(relid, NoLock);
+	Relation	rel = table_open(relid, AccessShareLock);
 	List	   *indexes = RelationGetIndexList(rel);
 	List	   *result = NIL;
 	ListCell   *lc;
@@ -118,7 +118,7 @@ ffs_registry_key_of(Oid relid)
 char *
 ffs_registry_default_of(Oid relid, AttrNumber attnum)
 {
-	Relation	rel = table_open(relid, NoLock);
+	Relation	rel = table_open(relid, AccessShareLock);
 	TupleConstr *constr = RelationGetDescr(rel)->constr;
 	char	   *result = NULL;
 
@@ -381,7 +381,7 @@ silence_triggers(Oid rootid)
 
 	foreach(lc, ffs_registry_members(rootid))
 	{
-		Relation	rel = table_open(lfirst_oid(lc), NoLock);
+		Relation	rel = table_open(lfirst_oid(lc), AccessShareLock);
 
 		for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
 		{

@@ -260,6 +260,8 @@ before_alter_table(AlterTableStmt *stmt)
 	}
 	if (!ffs_registry_owned(relid))
 		return;
+	/* the lock that the command will take: what is seen now stays so */
+	LockRelationOid(relid, AlterTableGetLockLevel(stmt->cmds));
 	foreach(lc, stmt->cmds)
 	{
 		AlterTableCmd *cmd = lfirst(lc);
@@ -307,6 +309,7 @@ before_rename(RenameStmt *stmt)
 	m = ffs_registry_root_of(relid);
 	if (m == NULL || !ffs_registry_owned(relid))
 		return;
+	LockRelationOid(relid, AccessExclusiveLock);
 	remember(m, false, false);
 	if (stmt->renameType == OBJECT_TABLE && m->relid == relid)
 		drop_views(m, true, false);
@@ -329,6 +332,7 @@ before_set_schema(AlterObjectSchemaStmt *stmt)
 	m = ffs_registry_root_of(relid);
 	if (m == NULL || m->relid != relid || !ffs_registry_owned(relid))
 		return;
+	LockRelationOid(relid, AccessExclusiveLock);
 	remember(m, false, false);
 	drop_views(m, true, false);
 }
@@ -378,6 +382,7 @@ before_drop_table(DropStmt *stmt)
 		m = ffs_registry_root_of(relid);
 		if (m == NULL || !ffs_registry_owned(relid))
 			continue;
+		LockRelationOid(relid, AccessExclusiveLock);
 		if (m->relid != relid)
 		{
 			if (ffs_registry_keeps_past(m) && ffs_registry_has_rows(relid))

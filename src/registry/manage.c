@@ -387,7 +387,7 @@ remember_row_security(FfsManaged *m)
 	foreach(lc, ffs_registry_members(m->relid))
 	{
 		Oid			relid = lfirst_oid(lc);
-		Relation	rel = table_open(relid, NoLock);
+		Relation	rel = table_open(relid, AccessShareLock);
 		bool		enabled = rel->rd_rel->relrowsecurity;
 		bool		forced = rel->rd_rel->relforcerowsecurity;
 
@@ -434,7 +434,7 @@ suspend_force(Oid rootid)
 
 	foreach(lc, ffs_registry_members(rootid))
 	{
-		Relation	rel = table_open(lfirst_oid(lc), NoLock);
+		Relation	rel = table_open(lfirst_oid(lc), AccessShareLock);
 
 		if (rel->rd_rel->relforcerowsecurity)
 			result = lappend_oid(result, lfirst_oid(lc));

@@ -135,7 +135,7 @@ ffs_registry_has_rows(Oid relid)
 	LockRelationOid(relid, AccessExclusiveLock);
 	foreach(lc, find_all_inheritors(relid, AccessExclusiveLock, NULL))
 	{
-		Relation	rel = table_open(lfirst_oid(lc), NoLock);
+		Relation	rel = table_open(lfirst_oid(lc), AccessShareLock);
 		bool		found = false;
 
 		if (rel->rd_rel->relkind == RELKIND_RELATION)
