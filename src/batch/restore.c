@@ -160,11 +160,12 @@ lock_deleted_row(const FfsTable *table, Relation deleted, Datum *key, TupleTable
 }
 
 /*
- * The version that the restored row takes: the next after the one that its
- * deletion closed, or the first where nobody else had seen the row.
+ * The version that the restored row takes: the next after the last one that
+ * its life has in history.  A row of version 1 whose deletion closed no
+ * version was seen by nobody else: it begins a life.
  */
 static int32
-next_version(const FfsTable *table, Datum *key, TimestampTz deleted_at)
+next_version(const FfsTable *table, TupleTableSlot *deleted, Datum *key, TimestampTz deleted_at)
 {
 	Relation	history;
 	Relation	index;
@@ -180,24 +181,24 @@ next_version(const FfsTable *table, Datum *key, TimestampTz deleted_at)
 	if (ffs_base_fetch_by_key(history, index, table->nkeys, key, GetActiveSnapshot(), true, slot))
 	{
 		TimestampTz valid_to = 0;
-		char	   *operation = NULL;
 		int32		last = 0;
+		bool		isnull;
+		int32		deleted_version = DatumGetInt32(slot_getattr(deleted,
+																 deleted_attribute(table, table->stamp[FFS_VERSION]),
+																 &isnull));
 
 		for (int i = 0; i < table->history_desc->natts; i++)
 		{
-			bool		isnull;
 			Datum		value = slot_getattr(slot, i + 1, &isnull);
 
 			if (isnull || TupleDescAttr(table->history_desc, i)->attisdropped)
 				continue;
 			if (table->history_map[i] == FFS_FROM_END_TIME)
 				valid_to = DatumGetTimestampTz(value);
-			else if (table->history_map[i] == FFS_FROM_OPERATION)
-				operation = TextDatumGetCString(value);
 			else if (table->history_map[i] == table->stamp[FFS_VERSION])
 				last = DatumGetInt32(value);
 		}
-		if (operation != NULL && strcmp(operation, "delete") == 0 && valid_to == deleted_at)
+		if (valid_to == deleted_at || deleted_version > 1)
 			version = last + 1;
 	}
 	PopActiveSnapshot();
@@ -288,7 +289,7 @@ insert_row(const FfsTable *table, Relation rel, TupleTableSlot *slot, Datum *key
 	SPIPlanPtr	plan = ffs_batch_plan(query, nparams, types, &kept);
 	volatile uint64 processed = 0;
 
-	ffs_temporal_begin_restore(table->rootid, next_version(table, key, deleted_at), "restore");
+	ffs_temporal_begin_restore(table->rootid, next_version(table, slot, key, deleted_at), "restore");
 	PG_TRY();
 	{
 		int			result = SPI_execute_plan(plan, params, nulls, false, 0);

@@ -106,6 +106,7 @@ typedef struct Activity
 	Oid			rootid;
 	SubTransactionId subid;
 	bool		ends_seen;		/* ends of lives at or after our stamp, or our own */
+	Oid			direct;			/* the partition that an INSERT named itself */
 	bool		unprobed;		/* rows came without a look at the ends of lives */
 	bool		rekeyed;		/* an UPDATE of the running statement began lives */
 	int			truncating;		/* partitions that TRUNCATE of their root has yet to come to */
@@ -286,6 +287,24 @@ check_tenant(FfsTable *table, HeapTuple tuple, TupleDesc desc)
 
 /* ---- the row trigger ---- */
 
+/*
+ * Does a row that was sent to this partition by name belong there?  If not, it
+ * is left as it came: PostgreSQL would take a row that a trigger changed for
+ * one that the trigger moved, and say so, instead of naming the constraint.
+ */
+static bool
+fits_partition(Relation rel, TupleTableSlot *slot)
+{
+	EState	   *estate = CreateExecutorState();
+	ResultRelInfo *rri = makeNode(ResultRelInfo);
+	bool		fits;
+
+	InitResultRelInfo(rri, rel, 0, NULL, 0);
+	fits = ExecPartitionCheck(rri, slot, estate, false);
+	FreeExecutorState(estate);
+	return fits;
+}
+
 static HeapTuple
 insert_row(TriggerData *td, FfsTable *table)
 {
@@ -305,6 +324,10 @@ insert_row(TriggerData *td, FfsTable *table)
 		return tuple;
 	}
 	settle_lost_move();
+
+	if (table->relid != table->rootid && activity_of(table->rootid)->direct == table->relid &&
+		!fits_partition(td->tg_relation, td->tg_trigslot))
+		return tuple;
 
 	if (table->tenant != 0)
 	{
@@ -770,6 +793,8 @@ statement_begin(PG_FUNCTION_ARGS)
 		if (ffs_stats_enabled())
 			INSTR_TIME_SET_CURRENT(activity->start[op]);
 	}
+	if (op == FFS_OP_INSERT)
+		activity->direct = table->relid != table->rootid ? table->relid : InvalidOid;
 	if (op == FFS_OP_INSERT && ffs_temporal_copy_begins(RelationGetRelid(td->tg_relation)))
 	{
 		ffs_temporal_note_write();

@@ -100,7 +100,7 @@ SELECT ffs_manage('"Con tracts"', 'scd2', 'tenant_id', true, '{customer}');
 SELECT * FROM objects ORDER BY relname COLLATE "C";
 SELECT * FROM columns WHERE relation::text ~ 'manage_test|Con tracts(|_history|_deleted)"$';
 SELECT attname FROM pg_attribute WHERE attrelid = '"Con tracts_versions"'::regclass ORDER BY attnum;
-SELECT indexrelid::regclass, pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid::regclass::text ~ 'Con tracts' ORDER BY 1::text;
+SELECT indexrelid::regclass, pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid::regclass::text ~ 'Con tracts' ORDER BY indexrelid::regclass::text COLLATE "C";
 SELECT oid::regprocedure, proretset, prorettype::regtype, provolatile FROM pg_proc WHERE pronamespace = 'manage_test'::regnamespace ORDER BY oid::regprocedure::text COLLATE "C";
 SELECT relation, strategy, tenant_column, soft_delete, exclude, stamps, columns, history, audit, deleted, versions, with_deleted, as_of_function, between_function, amiss FROM ffs_tables;
 SELECT ffs_set_tenant('00000000-0000-0000-0000-00000000000a');
