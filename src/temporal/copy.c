@@ -74,12 +74,17 @@ is_our_default(Relation rel, FfsTable *table, FfsStamp stamp)
 		strcmp(get_func_name(call->funcid), functions[stamp]) == 0;
 }
 
-/* Is ours the only BEFORE ROW INSERT trigger, and does it fire? */
+/*
+ * Is ours the only BEFORE ROW INSERT trigger, and do it and the BEFORE
+ * STATEMENT trigger, which puts the flag back, fire?
+ */
 static bool
 only_our_trigger(Relation rel)
 {
 	TriggerDesc *triggers = rel->trigdesc;
+	Oid			schema = get_namespace_oid(FFS_SCHEMA, true);
 	bool		found = false;
+	bool		found_begin = false;
 
 	if (triggers == NULL || !triggers->trig_insert_before_row ||
 		SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA)
@@ -87,20 +92,24 @@ only_our_trigger(Relation rel)
 	for (int i = 0; i < triggers->numtriggers; i++)
 	{
 		Trigger    *trigger = &triggers->triggers[i];
-		char	   *name;
+		bool		fires = trigger->tgenabled == TRIGGER_FIRES_ON_ORIGIN ||
+			trigger->tgenabled == TRIGGER_FIRES_ALWAYS;
+		bool		ours = get_func_namespace(trigger->tgfoid) == schema;
+		char	   *name = get_func_name(trigger->tgfoid);
 
-		if (!TRIGGER_FOR_BEFORE(trigger->tgtype) || !TRIGGER_FOR_ROW(trigger->tgtype) ||
-			!TRIGGER_FOR_INSERT(trigger->tgtype))
+		if (!TRIGGER_FOR_BEFORE(trigger->tgtype) || !TRIGGER_FOR_INSERT(trigger->tgtype) || name == NULL)
 			continue;
-		if (trigger->tgenabled != TRIGGER_FIRES_ON_ORIGIN && trigger->tgenabled != TRIGGER_FIRES_ALWAYS)
-			return false;
-		name = get_func_name(trigger->tgfoid);
-		if (found || name == NULL || strcmp(name, "row_change") != 0 ||
-			get_func_namespace(trigger->tgfoid) != get_namespace_oid(FFS_SCHEMA, true))
+		if (!TRIGGER_FOR_ROW(trigger->tgtype))
+		{
+			if (ours && fires && strcmp(name, "statement_begin") == 0)
+				found_begin = true;
+			continue;
+		}
+		if (found || !fires || !ours || strcmp(name, "row_change") != 0)
 			return false;
 		found = true;
 	}
-	return found;
+	return found && found_begin;
 }
 
 static bool

@@ -22,6 +22,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/tupconvert.h"
 #include "access/xact.h"
 #include "catalog/pg_inherits.h"
 #include "commands/trigger.h"
@@ -74,7 +75,7 @@ static struct
 	SubTransactionId subid;
 	FfsTable   *source;			/* the partition that it leaves */
 	TupleDesc	desc;			/* of that partition, copied */
-	HeapTuple	row;			/* as the UPDATE stamped it, in the source's shape */
+	HeapTuple	row;			/* as the UPDATE left it, in the source's shape */
 }			move;
 
 /* What BEFORE UPDATE stamped last in a partition, in case it moves. */
@@ -288,6 +289,56 @@ check_tenant(FfsTable *table, HeapTuple tuple, TupleDesc desc)
 /* ---- the row trigger ---- */
 
 /*
+ * The new row with its generated columns computed, which a BEFORE trigger is
+ * not shown; for the audit alone.
+ */
+static TupleTableSlot *
+with_generated(Relation rel, HeapTuple tuple)
+{
+	EState	   *estate = CreateExecutorState();
+	ResultRelInfo *rri = makeNode(ResultRelInfo);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(CreateTupleDescCopyConstr(RelationGetDescr(rel)), &TTSOpsHeapTuple);
+
+	InitResultRelInfo(rri, rel, 0, NULL, 0);
+	ExecStoreHeapTuple(heap_copytuple(tuple), slot, false);
+	slot->tts_tableOid = RelationGetRelid(rel);
+	ExecComputeStoredGenerated(rri, estate, slot, CMD_INSERT);
+	ExecMaterializeSlot(slot);
+	FreeExecutorState(estate);
+	return slot;
+}
+
+/*
+ * A row has come to its new partition, where users' triggers may have changed
+ * it once more: entries for what differs from what the UPDATE's entries say.
+ */
+static void
+audit_arrival(FfsTable *table, Relation rel, HeapTuple tuple)
+{
+	FfsTable   *source = move.source;
+	TupleTableSlot *full = NULL;
+	TupleTableSlot *before = MakeSingleTupleTableSlot(move.desc, &TTSOpsHeapTuple);
+	TupleTableSlot *after = MakeSingleTupleTableSlot(move.desc, &TTSOpsHeapTuple);
+	TupleConversionMap *map;
+
+	if (table->generated != NULL)
+	{
+		full = with_generated(rel, tuple);
+		tuple = ExecCopySlotHeapTuple(full);
+	}
+	map = convert_tuples_by_name(RelationGetDescr(rel), move.desc);
+	if (map != NULL)
+		tuple = execute_attr_map_tuple(tuple, map);
+	ExecStoreHeapTuple(move.row, before, false);
+	ExecStoreHeapTuple(tuple, after, false);
+	ffs_temporal_audit_fields(source, before, after, ffs_temporal_now());
+	ExecDropSingleTupleTableSlot(before);
+	ExecDropSingleTupleTableSlot(after);
+	if (full)
+		ExecDropSingleTupleTableSlot(full);
+}
+
+/*
  * Does a row that was sent to this partition by name belong there?  If not, it
  * is left as it came: PostgreSQL would take a row that a trigger changed for
  * one that the trigger moved, and say so, instead of naming the constraint.
@@ -319,6 +370,8 @@ insert_row(TriggerData *td, FfsTable *table)
 	{
 		move.active = false;
 		check_tenant(table, tuple, desc);
+		if (table->strategy == FFS_STRATEGY_COPY_ON_CHANGE)
+			audit_arrival(table, td->tg_relation, tuple);
 		last_insert.rootid = table->rootid;
 		last_insert.moved = true;
 		return tuple;
@@ -379,26 +432,6 @@ insert_row(TriggerData *td, FfsTable *table)
 	last_insert.rootid = table->rootid;
 	last_insert.moved = false;
 	return with_values(tuple, desc, &nv);
-}
-
-/*
- * The new row with its generated columns computed, which a BEFORE trigger is
- * not shown; for the audit alone.
- */
-static TupleTableSlot *
-with_generated(Relation rel, HeapTuple tuple)
-{
-	EState	   *estate = CreateExecutorState();
-	ResultRelInfo *rri = makeNode(ResultRelInfo);
-	TupleTableSlot *slot = MakeSingleTupleTableSlot(CreateTupleDescCopyConstr(RelationGetDescr(rel)), &TTSOpsHeapTuple);
-
-	InitResultRelInfo(rri, rel, 0, NULL, 0);
-	ExecStoreHeapTuple(heap_copytuple(tuple), slot, false);
-	slot->tts_tableOid = RelationGetRelid(rel);
-	ExecComputeStoredGenerated(rri, estate, slot, CMD_INSERT);
-	ExecMaterializeSlot(slot);
-	FreeExecutorState(estate);
-	return slot;
 }
 
 static bool
@@ -524,6 +557,7 @@ update_row(TriggerData *td, FfsTable *table)
 	TupleTableSlot *old = td->tg_trigslot;
 	TupleTableSlot *new = td->tg_newslot;
 	HeapTuple	result;
+	HeapTuple	stored = NULL;	/* result with its generated columns */
 	NewValues	nv = {.n = 0};
 	bool		key_changed;
 
@@ -569,9 +603,9 @@ update_row(TriggerData *td, FfsTable *table)
 
 		if (table->strategy == FFS_STRATEGY_COPY_ON_CHANGE)
 		{
-			HeapTuple	stored = result;
 			TupleTableSlot *full = NULL;
 
+			stored = result;
 			if (table->generated != NULL)
 			{
 				full = with_generated(td->tg_relation, result);
@@ -600,7 +634,7 @@ update_row(TriggerData *td, FfsTable *table)
 														ALLOCSET_SMALL_SIZES);
 		MemoryContextReset(last_update_context);
 		context = MemoryContextSwitchTo(last_update_context);
-		last_update_row = heap_copytuple(result);
+		last_update_row = heap_copytuple(stored ? stored : result);
 		MemoryContextSwitchTo(context);
 		last_update.relid = table->relid;
 		last_update.tid = td->tg_trigtuple->t_self;
