@@ -298,7 +298,9 @@ before_rename(RenameStmt *stmt)
 	Oid			relid;
 	FfsManaged *m;
 
-	if (stmt->renameType != OBJECT_TABLE && stmt->renameType != OBJECT_COLUMN)
+	/* ALTER INDEX renames tables too */
+	if (stmt->renameType != OBJECT_TABLE && stmt->renameType != OBJECT_COLUMN &&
+		stmt->renameType != OBJECT_INDEX)
 		return;
 	relid = ffs_registry_relid_of(stmt->relation);
 	if (ffs_registry_is_side(relid))
@@ -311,7 +313,7 @@ before_rename(RenameStmt *stmt)
 		return;
 	LockRelationOid(relid, AccessExclusiveLock);
 	remember(m, false, false);
-	if (stmt->renameType == OBJECT_TABLE && m->relid == relid)
+	if (stmt->renameType != OBJECT_COLUMN && m->relid == relid)
 		drop_views(m, true, false);
 }
 

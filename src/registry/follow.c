@@ -283,6 +283,31 @@ after_policy(Oid relid, const char *policy)
 }
 
 static void
+views_step(FfsManaged *m, void *arg pg_attribute_unused())
+{
+	ffs_registry_make_views(m);
+	ffs_registry_store(m);
+}
+
+/* The text of our functions names the schema. */
+static void
+after_rename_schema(Oid schema)
+{
+	ListCell   *lc;
+
+	foreach(lc, ffs_registry_all())
+	{
+		FfsManaged *m;
+
+		if (get_rel_namespace(lfirst_oid(lc)) != schema)
+			continue;
+		m = ffs_registry_load(lfirst_oid(lc));
+		if (m != NULL)
+			as_owner(m, views_step, NULL);
+	}
+}
+
+static void
 after_grant(GrantStmt *stmt)
 {
 	ListCell   *lc;
@@ -388,6 +413,8 @@ ddl_end(PG_FUNCTION_ARGS)
 		case T_RenameStmt:
 			if (((RenameStmt *) tree)->renameType == OBJECT_TRIGGER)
 				after_trigger(ffs_registry_relid_of(((RenameStmt *) tree)->relation));
+			else if (((RenameStmt *) tree)->renameType == OBJECT_SCHEMA)
+				after_rename_schema(get_namespace_oid(((RenameStmt *) tree)->newname, false));
 			else if (((RenameStmt *) tree)->renameType == OBJECT_POLICY)
 				after_policy(ffs_registry_relid_of(((RenameStmt *) tree)->relation), ((RenameStmt *) tree)->subname);
 			break;

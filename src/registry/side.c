@@ -282,6 +282,8 @@ make_deleted(FfsManaged *m)
 					 index_name(m, name, "_key"), table, name_list(key));
 	ffs_base_run(SPI_OK_UTILITY, "CREATE INDEX %s ON %s (deleted_at)",
 				 index_name(m, name, "_deleted_at"), table);
+	/* it has no key of its own, and restored rows leave it on subscribers too */
+	ffs_base_run(SPI_OK_UTILITY, "ALTER TABLE %s REPLICA IDENTITY FULL", table);
 	ffs_base_run(SPI_OK_UTILITY, "COMMENT ON TABLE %s IS %s", table,
 				 quote_literal_cstr(psprintf("deleted rows of %s, kept by ffstorage until restored or purged",
 											 ffs_base_relation_name(m->relid))));

@@ -79,6 +79,14 @@ INSERT INTO c VALUES (1, 1);
 UPDATE c SET a1 = 2;
 
 -- another name, schema, owner
+ALTER INDEX c RENAME TO ci;
+SELECT count(*) FROM ci_as_of('infinity');
+ALTER TABLE ci RENAME TO c;
+RESET ROLE;
+ALTER SCHEMA ddl_test RENAME TO ddl_renamed;
+SELECT count(*) FROM ddl_renamed.c_as_of('infinity');
+ALTER SCHEMA ddl_renamed RENAME TO ddl_test;
+SET ROLE regress_ddl_owner;
 ALTER TABLE c RENAME TO "Big C";
 SELECT history, versions, as_of_function, between_function, amiss FROM ffs_tables WHERE relation = '"Big C"'::regclass;
 ALTER TABLE "Big C" SET SCHEMA ddl_other;
