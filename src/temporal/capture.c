@@ -678,12 +678,24 @@ settle_one(FfsTable *root, Relation rel, TupleTableSlot *ended)
 			time_attribute(tuple, table->stamp[FFS_VALID_FROM], desc, 0) <= end)
 		{
 			TupleTableSlot *newslot = table_slot_create(leaf, NULL);
-			int			col = table->stamp[FFS_VALID_FROM];
-			Datum		value = TimestampTzGetDatum(end + 1);
-			bool		null = false;
+			TimestampTz was = time_attribute(tuple, table->stamp[FFS_VALID_FROM], desc, 0);
+			const FfsStamp moved[] = {FFS_VALID_FROM, FFS_CREATED_AT, FFS_UPDATED_AT};
+			int			cols[lengthof(moved)];
+			Datum		moved_values[lengthof(moved)];
+			bool		moved_nulls[lengthof(moved)] = {0};
+			int			n = 0;
 
+			/* all that said when the row began, not what a restore kept */
+			for (int i = 0; i < (int) lengthof(moved); i++)
+			{
+				if (table->stamp[moved[i]] == 0 ||
+					time_attribute(tuple, table->stamp[moved[i]], desc, 0) != was)
+					continue;
+				cols[n] = table->stamp[moved[i]];
+				moved_values[n++] = TimestampTzGetDatum(end + 1);
+			}
 			CommandCounterIncrement();
-			ExecForceStoreHeapTuple(heap_modify_tuple_by_cols(tuple, desc, 1, &col, &value, &null),
+			ExecForceStoreHeapTuple(heap_modify_tuple_by_cols(tuple, desc, n, cols, moved_values, moved_nulls),
 									newslot, false);
 			ffs_base_update_slot(leaf, slot, newslot);
 			CommandCounterIncrement();
