@@ -1,6 +1,6 @@
 \pset footer off
-\timing on
 \echo
-\echo '--- 6. The figures: SELECT * FROM ffs_stats'
-SELECT component, relation, metric, value, unit, status FROM ffs_stats WHERE value IS NOT NULL OR status <> 'healthy';
-\timing off
+\echo '--- 6. The figures (ffs_stats): what ran, how fast, and whether all is well'
+\timing on
+SELECT component, relation, metric, round(value::numeric, 2) AS value, unit, status
+  FROM ffs_stats WHERE value > 0 OR status <> 'healthy';
