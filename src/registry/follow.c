@@ -54,6 +54,62 @@ make_room(Oid side, const char *column)
 	rename_column(side, column, name);
 }
 
+/*
+ * A column's name as audit entries and links between lives spell it.  They
+ * are append only for everyone but superusers, such as we are here.
+ */
+static void
+rename_in_entries(FfsManaged *m, const char *from, const char *to)
+{
+	FfsRights	rights;
+	char	   *old_name = quote_literal_cstr(from);
+	char	   *new_name = quote_literal_cstr(to);
+	char	   *audit = OidIsValid(m->audit) ? ffs_base_relation_name(m->audit) : NULL;
+
+	ffs_base_begin_as(&rights, ffs_base_owner());
+	if (audit != NULL)
+		ffs_base_run(SPI_OK_UPDATE,
+					 "UPDATE %s SET field_name = CASE field_name WHEN %s THEN %s ELSE field_name END,"
+					 " old_value = CASE WHEN field_name IS NULL AND old_value ? %s"
+					 " THEN (old_value - %s) || jsonb_build_object(%s, old_value -> %s) ELSE old_value END,"
+					 " new_value = CASE WHEN field_name IS NULL AND new_value ? %s"
+					 " THEN (new_value - %s) || jsonb_build_object(%s, new_value -> %s) ELSE new_value END"
+					 " WHERE field_name = %s OR field_name IS NULL AND (old_value ? %s OR new_value ? %s)",
+					 audit, old_name, new_name,
+					 old_name, old_name, new_name, old_name,
+					 old_name, old_name, new_name, old_name,
+					 old_name, old_name, old_name);
+	ffs_base_run(SPI_OK_UPDATE,
+				 "UPDATE ffstorage.rekeys SET"
+				 " old_key = (old_key - %s) || jsonb_build_object(%s, old_key -> %s),"
+				 " new_key = (new_key - %s) || jsonb_build_object(%s, new_key -> %s)"
+				 " WHERE relation = %u AND old_key ? %s",
+				 old_name, new_name, old_name, old_name, new_name, old_name, m->relid, old_name);
+	ffs_base_end_as(&rights);
+}
+
+/* Entries about a column that the table dropped long ago make room, too. */
+static void
+make_room_in_entries(FfsManaged *m, const char *column)
+{
+	char	   *name = ffs_base_side_name(column, "_dropped");
+
+	for (int i = 2; get_attnum(m->relid, name) > 0; i++)
+		name = ffs_base_side_name(column, psprintf("_dropped_%d", i));
+	rename_in_entries(m, column, name);
+}
+
+static bool
+ever_dropped_a_column(TupleDesc desc)
+{
+	for (int i = 0; i < desc->natts; i++)
+	{
+		if (TupleDescAttr(desc, i)->attisdropped)
+			return true;
+	}
+	return false;
+}
+
 static void
 column_renamed(FfsManaged *m, const char *from, const char *to)
 {
@@ -69,6 +125,9 @@ column_renamed(FfsManaged *m, const char *from, const char *to)
 		make_room(sides[i], to);
 		rename_column(sides[i], from, to);
 	}
+	if (ever_dropped_a_column(ffs_registry_columns_of(m->relid)))
+		make_room_in_entries(m, to);
+	rename_in_entries(m, from, to);
 	for (int i = 0; i < 2; i++)
 	{
 		if (has_column(views[i], from))
@@ -164,6 +223,8 @@ carry_over(FfsRemembered *before, FfsManaged *m)
 			continue;
 		make_room(m->history, NameStr(att->attname));
 		make_room(m->deleted, NameStr(att->attname));
+		if (OidIsValid(m->audit) && ever_dropped_a_column(desc))
+			make_room_in_entries(m, NameStr(att->attname));
 		added = true;
 	}
 	if (columns || added)

@@ -517,6 +517,7 @@ ffs_manage(PG_FUNCTION_ARGS)
 	char	   *strategy;
 	FfsDdl		ddl;
 	volatile bool failed = true;
+	bool		isnull;
 
 	if (PG_ARGISNULL(0))
 		refuse_null("relation");
@@ -540,7 +541,9 @@ ffs_manage(PG_FUNCTION_ARGS)
 	{
 		m = palloc0(sizeof(FfsManaged));
 		m->relid = relid;
-		m->managed_at = GetCurrentTimestamp();
+		/* what the rows that are there will be stamped with */
+		ffs_base_run(SPI_OK_SELECT, "SELECT ffstorage.stamp_time()");
+		m->managed_at = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	}
 	strategy = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	if (!ffs_registry_parse_strategy(strategy, &m->strategy))

@@ -27,19 +27,19 @@ AS 'MODULE_PATHNAME' LANGUAGE c STABLE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION ffs_history(regclass, jsonb) IS
 'one row''s life, for a key that is given as a jsonb object of its columns; see ffs_history(regclass, VARIADIC "any")';
 
-CREATE FUNCTION ffs_row_at(relation anyelement, moment timestamptz, VARIADIC key "any")
+CREATE FUNCTION ffs_row_at(table_row anyelement, moment timestamptz, VARIADIC key "any")
 RETURNS SETOF anyelement
 AS 'MODULE_PATHNAME' LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 1;
 COMMENT ON FUNCTION ffs_row_at(anyelement, timestamptz, VARIADIC "any") IS
-'the row of a managed table as it was at a moment, or none: relation is NULL::table, key a typed value for each column of its primary key. With copy_on_change the row is built again from its audit entries. Errors: not_managed, as_of_unavailable (strategy none), key_missing, 42501 (no right to read the history)';
+'the row of a managed table as it was at a moment, or none: table_row is NULL::table_name, key a typed value for each column of its primary key. With copy_on_change the row is built again from its audit entries. Errors: not_managed, as_of_unavailable (strategy none), key_missing, 42501 (no right to read the history)';
 
-CREATE FUNCTION ffs_row_at(relation anyelement, moment timestamptz, key text)
+CREATE FUNCTION ffs_row_at(table_row anyelement, moment timestamptz, key text)
 RETURNS SETOF anyelement
 AS 'MODULE_PATHNAME' LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 1;
 COMMENT ON FUNCTION ffs_row_at(anyelement, timestamptz, text) IS
 'the row as it was at a moment, for a key of one column that is given as text; see ffs_row_at(anyelement, timestamptz, VARIADIC "any")';
 
-CREATE FUNCTION ffs_row_at(relation anyelement, moment timestamptz, key jsonb)
+CREATE FUNCTION ffs_row_at(table_row anyelement, moment timestamptz, key jsonb)
 RETURNS SETOF anyelement
 AS 'MODULE_PATHNAME' LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 1;
 COMMENT ON FUNCTION ffs_row_at(anyelement, timestamptz, jsonb) IS

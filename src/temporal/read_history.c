@@ -160,6 +160,29 @@ end_line(Life *life, const char *operation, TimestampTz at, const char *actor, u
 
 /* ---- scd2: versions into lives ---- */
 
+/*
+ * Was the row there before its first version began?  Then the table came
+ * under scd2 meanwhile.
+ */
+static bool
+created_before(const Reader *reader, HeapTuple found, TupleDesc found_desc, TimestampTz from)
+{
+	HeapTupleHeader row;
+	HeapTupleData tuple;
+	bool		isnull;
+	Datum		value;
+
+	if (reader->stamp[FFS_CREATED_AT] == 0)
+		return false;
+	row = DatumGetHeapTupleHeader(SPI_getbinval(found, found_desc, 1, &isnull));
+	tuple.t_data = row;
+	tuple.t_len = HeapTupleHeaderGetDatumLength(row);
+	ItemPointerSetInvalid(&tuple.t_self);
+	tuple.t_tableOid = InvalidOid;
+	value = heap_getattr(&tuple, reader->stamp[FFS_CREATED_AT], reader->desc, &isnull);
+	return !isnull && DatumGetTimestampTz(value) < from;
+}
+
 static void
 load_versions(History *history, KeyNode *node, const Datum *key)
 {
@@ -236,7 +259,8 @@ load_versions(History *history, KeyNode *node, const Datum *key)
 			line->operation = "restore";
 		else if (number > 1)
 			line->operation = "update"; /* what came before was pruned */
-		else if (from == history->managed_at)
+		else if (from == history->managed_at ||
+				 (list_length(node->lives) == 1 && created_before(reader, tuple, found->tupdesc, from)))
 			line->operation = "baseline";
 		else
 			line->operation = "insert";
