@@ -17,6 +17,8 @@
 
 #include "access/tableam.h"
 #include "executor/executor.h"
+#include "catalog/pg_class.h"
+#include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/regproc.h"
 #include "utils/snapmgr.h"
@@ -84,6 +86,17 @@ ffs_compat_executor_run(QueryDesc *desc)
 	ExecutorRun(desc, ForwardScanDirection, 0);
 #else
 	ExecutorRun(desc, ForwardScanDirection, 0, true);
+#endif
+}
+
+/* Does the role own the relation (or is it a superuser)? */
+static inline bool
+ffs_compat_owns_relation(Oid relid, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(RelationRelationId, relid, role);
+#else
+	return pg_class_ownercheck(relid, role);
 #endif
 }
 

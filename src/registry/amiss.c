@@ -194,7 +194,7 @@ amiss(PG_FUNCTION_ARGS)
 	char	   *text;
 
 	/* what is amiss names objects: for those who may know them */
-	if (is_there(relid) && !pg_class_ownercheck(relid, GetUserId()) &&
+	if (is_there(relid) && !ffs_compat_owns_relation(relid, GetUserId()) &&
 		pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK &&
 		!has_privs_of_role(GetUserId(), ROLE_PG_MONITOR))
 		PG_RETURN_NULL();

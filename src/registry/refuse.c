@@ -63,7 +63,7 @@ ffs_registry_is_side(Oid relid)
 bool
 ffs_registry_owned(Oid relid)
 {
-	return pg_class_ownercheck(relid, GetUserId());
+	return ffs_compat_owns_relation(relid, GetUserId());
 }
 
 static bool
