@@ -388,6 +388,66 @@ INSERT INTO children VALUES (10, :'a', 2);
 INSERT INTO children VALUES (11, :'a', 3);
 \set VERBOSITY default
 
+-- managed tables: the same for everybody who writes while a tenant is set, whatever writes
+CREATE TABLE orders (id integer PRIMARY KEY, "Tenant" uuid NOT NULL, v integer);
+CREATE TABLE lines (id integer PRIMARY KEY, "Tenant" uuid NOT NULL, ord integer REFERENCES orders ON DELETE CASCADE);
+GRANT ALL ON orders, lines TO regress_tenancy_app, regress_tenancy_admin;
+SELECT ffs_manage('orders', 'scd2', tenant_column => 'Tenant', soft_delete => true);
+SELECT ffs_manage('lines', 'scd2', tenant_column => 'Tenant');
+INSERT INTO orders VALUES (1, :'a', 1), (2, :'b', 2), (3, :'c', 3);
+INSERT INTO lines VALUES (1, :'a', 1), (2, :'b', 2), (3, :'b', 1);
+\set VERBOSITY terse
+INSERT INTO orders (id) VALUES (9);
+BEGIN;
+SELECT ffs_set_tenant(:'a');
+SAVEPOINT s;
+UPDATE orders SET v = 0 WHERE id = 2;
+ROLLBACK TO s;
+DELETE FROM orders WHERE id = 1;
+ROLLBACK TO s;
+TRUNCATE lines;
+ROLLBACK TO s;
+INSERT INTO orders VALUES (2, :'a', 0) ON CONFLICT (id) DO UPDATE SET v = 0;
+ROLLBACK TO s;
+COPY orders (id, v) FROM stdin;
+7	7
+\.
+SELECT id, "Tenant", v FROM orders WHERE id = 7;
+SET ROLE regress_tenancy_app;
+UPDATE orders SET v = v + 1;
+SELECT id, v FROM orders ORDER BY id;
+SELECT id, v FROM orders_as_of('infinity') ORDER BY id;
+SELECT id, is_current FROM orders_versions ORDER BY id, valid_from;
+SAVEPOINT s;
+DELETE FROM orders WHERE id = 1;
+ROLLBACK TO s;
+DELETE FROM orders WHERE id = 7;
+SELECT id FROM orders_with_deleted ORDER BY id;
+ROLLBACK;
+SET ROLE regress_tenancy_app;
+UPDATE orders SET v = 0;
+TRUNCATE lines;
+BEGIN;
+SELECT ffs_set_tenants(ARRAY[:'a', :'b']);
+UPDATE orders SET v = v + 1;
+SELECT id, v FROM orders_as_of('infinity') ORDER BY id;
+SELECT id, is_current FROM orders_versions ORDER BY id, valid_from;
+SELECT count(*) FROM orders_history;
+INSERT INTO orders (id) VALUES (8);
+ROLLBACK;
+SET ROLE regress_tenancy_admin;
+BEGIN;
+SELECT ffs_set_all_tenants();
+SELECT count(*) FROM orders_as_of('infinity');
+DELETE FROM orders WHERE id = 1;
+SELECT id FROM lines ORDER BY id;
+TRUNCATE lines;
+ROLLBACK;
+RESET ROLE;
+\set VERBOSITY default
+SELECT ffs_unmanage('lines', keep_history => false);
+SELECT ffs_unmanage('orders', keep_history => false);
+
 -- both policies go with the extension: taking it away closes, never opens
 SELECT p.polname, array_agg(DISTINCT d.refobjid::regproc::text ORDER BY d.refobjid::regproc::text)
 FROM pg_policy p JOIN pg_depend d ON d.classid = 'pg_policy'::regclass AND d.objid = p.oid AND d.refclassid = 'pg_proc'::regclass
