@@ -157,7 +157,7 @@ BEGIN
 			  FROM entries, LATERAL (VALUES
 				(field_name IS NOT NULL AND life = 0, 'a field of a row that never began'),
 				(field_name IS NOT NULL AND operation NOT IN ('update', 'restore', 'revert', 'transfer'), 'a field, but not a change'),
-				(field_name IS NOT NULL AND old_value IS NOT DISTINCT FROM new_value, 'nothing changed'),
+				(field_name IS NOT NULL AND old_value IS NOT DISTINCT FROM new_value AND old_value <> 'null', 'nothing changed'), -- NULL and JSON's null look alike
 				(field_name = ANY (%4$L::text[]), 'an excluded field'),
 				(changed_at IS NULL OR changed_by IS NULL OR transaction_id IS NULL, 'without saying when, by whom or in which transaction'),
 				(changed_at < prev_at, 'earlier than the entry before it'),
@@ -182,7 +182,7 @@ BEGIN
 			SELECT format('law 4: key %%s: fields changed after its end', key)
 			  FROM whole JOIN fields USING (key, life) WHERE NOT begins
 			UNION ALL
-			SELECT format('law 4: entry %%s of key %%s (%%s): the row was %%s', w.entry_id, w.key, w.operation, d)
+			SELECT format('law 4: entry %%s of key %%s (%%s): the row was %%s', w.entry_id, w.key, w.operation, d::text)
 			  FROM whole w JOIN lives l ON l.key = w.key AND l.life = w.life - 1,
 			       LATERAL (SELECT jsonb_object_agg(coalesce(a.key, b.key), jsonb_build_array(a.value, b.value))
 			                  FROM jsonb_each(l.state - %4$L::text[] - %5$L::text[]) a FULL JOIN jsonb_each(w.old_value - %4$L::text[] - %5$L::text[]) b ON a.key = b.key
