@@ -128,6 +128,7 @@ ffs_base_relation_name(Oid relid)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("relation with OID %u does not exist", relid),
+				 errdetail("It was there when the statement began."),
 				 errhint("It was probably dropped meanwhile; run the statement again.")));
 	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), name);
 }

@@ -102,10 +102,12 @@ keyword_argument(FunctionCallInfo fcinfo, int n, const char *name, const char *c
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("%s must not be null", name),
+				 errdetail("It says how the batch is to be written."),
 				 errhint("Give %s.", list.data)));
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("%s cannot be \"%s\"", name, given),
+			 errdetail("It is none of the words that %s takes.", name),
 			 errhint("Give %s.", list.data)));
 	return 0;
 }
@@ -119,6 +121,7 @@ rows_argument(FunctionCallInfo fcinfo, int n)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("rows must not be null"),
+				 errdetail("There is nothing to be created."),
 				 errhint("Give a jsonb array of objects, one for each row.")));
 	rows = PG_GETARG_JSONB_P(n);
 	if (!JB_ROOT_IS_ARRAY(rows) || JB_ROOT_IS_SCALAR(rows))
@@ -195,6 +198,7 @@ conflict_argument(Call *call, FunctionCallInfo fcinfo, int n)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("conflict_columns must not be empty"),
+				 errdetail("Without columns there is nothing to look for a conflict on."),
 				 errhint("Name the columns of a unique index, or leave it NULL for the primary key.")));
 	call->conflict = palloc(sizeof(AttrNumber) * nnames);
 	initStringInfo(&list);
@@ -206,6 +210,7 @@ conflict_argument(Call *call, FunctionCallInfo fcinfo, int n)
 			ereport(ERROR,
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 					 errmsg("conflict_columns must not hold nulls"),
+					 errdetail("Each of its elements is the name of a column."),
 					 errhint("Name the columns of a unique index.")));
 		attno = get_attnum(RelationGetRelid(call->rel), NameStr(*DatumGetName(names[i])));
 		if (attno <= 0)
@@ -213,7 +218,8 @@ conflict_argument(Call *call, FunctionCallInfo fcinfo, int n)
 					(errcode(ERRCODE_UNDEFINED_COLUMN),
 					 errmsg("column \"%s\" of relation \"%s\" does not exist",
 							NameStr(*DatumGetName(names[i])), RelationGetRelationName(call->rel)),
-					 errhint("conflict_columns names the columns of a unique index.")));
+					 errdetail("conflict_columns names it."),
+					 errhint("Name the columns of a unique index.")));
 		appendStringInfo(&list, "%s%s", i > 0 ? ", " : "", NameStr(*DatumGetName(names[i])));
 		call->conflict[i] = attno;
 	}
@@ -611,6 +617,7 @@ read_row(Call *call, FeedRow *row, JsonbValue *element)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("a row must be a jsonb object"),
+				 errdetail("The element of the array is of another type."),
 				 errhint("Give an object with a member for each column.")));
 	ffs_batch_read_object(call->reader, element->val.binary.data, row->values, row->nulls, row->given);
 	check_twice(call, row);
@@ -847,6 +854,7 @@ ffs_create_many(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("batch_size must be at least 1"),
+				 errdetail("It says how many rows are written at a time."),
 				 errhint("A thousand is a good size.")));
 	ffs_batch_require(call->table->relid, ACL_INSERT);
 	if (call->on_conflict == CONFLICT_UPDATE)

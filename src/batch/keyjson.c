@@ -165,7 +165,9 @@ ffs_batch_write_key(KeyWriter *writer, const Datum *values)
 		if (buf.len - data_start > JENTRY_OFFLENMASK)
 			ereport(ERROR,
 					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-					 errmsg("a key is too long to be reported as jsonb")));
+					 errmsg("a key is too long to be reported as jsonb"),
+					 errdetail("What a jsonb object holds must fit into 256 MB."),
+					 errhint("Use shorter keys.")));
 		if (i % JB_OFFSET_STRIDE == 0)
 			entry |= JENTRY_HAS_OFF | (buf.len - data_start);
 		else

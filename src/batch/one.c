@@ -86,6 +86,7 @@ ffs_batch_key_argument(const FfsTable *table, FunctionCallInfo fcinfo, int n,
 				ereport(ERROR,
 						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						 errmsg("expected_version must be an integer"),
+						 errdetail("The member is of another type, or out of range."),
 						 errhint("Give the version that was read, as a jsonb number.")));
 			key->has_version = true;
 		}
@@ -95,6 +96,7 @@ ffs_batch_key_argument(const FfsTable *table, FunctionCallInfo fcinfo, int n,
 				ereport(ERROR,
 						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						 errmsg("cascade must be true or false"),
+						 errdetail("The member is of another type."),
 						 errhint("Give it as a jsonb boolean.")));
 			key->cascade = value.val.boolean;
 		}
@@ -255,6 +257,7 @@ object_argument(FunctionCallInfo fcinfo, int n, const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("%s must not be null", name),
+				 errdetail("There is nothing to be written."),
 				 errhint("Give a jsonb object with a member for each column.")));
 	object = PG_GETARG_JSONB_P(n);
 	if (!JB_ROOT_IS_OBJECT(object))
@@ -564,8 +567,8 @@ ffs_get_many(PG_FUNCTION_ARGS)
 	uint64		processed = 0;
 	instr_time	start;
 
-	InitMaterializedSRF(fcinfo, 0);
 	table = ffs_batch_element_argument(fcinfo, 0);
+	InitMaterializedSRF(fcinfo, 0);
 	ffs_batch_begin(table->rootid, FFS_OP_GET_MANY, &start);
 	require_key(table);
 	if (PG_ARGISNULL(1))

@@ -215,6 +215,7 @@ ffs_batch_table_argument(FunctionCallInfo fcinfo, int n, bool for_write)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("relation must not be null"),
+				 errdetail("It says which table is meant."),
 				 errhint("Give the name of a table that ffs_manage() was called for.")));
 	return ffs_registry_get(PG_GETARG_OID(n), for_write);
 }

@@ -422,6 +422,7 @@ unknown_column(RowReader *reader, const char *name, int length)
 			(errcode(ERRCODE_UNDEFINED_COLUMN),
 			 errmsg("column \"%.*s\" of relation \"%s\" does not exist", shown, name,
 					RelationGetRelationName(reader->rel)),
+			 errdetail("A member of the object has this name."),
 			 errhint("Members of the object must be named as the table's columns are.")));
 }
 

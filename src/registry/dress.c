@@ -767,6 +767,7 @@ may_read(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("relation with OID %u does not exist", relid),
+				 errdetail("A policy on what stood beside it still asks for it."),
 				 errhint("Call ffs_manage() again for the table.")));
 	form = (Form_pg_class) GETSTRUCT(tuple);
 	if (pg_class_aclcheck(relid, role, ACL_SELECT) != ACLCHECK_OK)

@@ -436,7 +436,8 @@ ffs_temporal_audit_fields(FfsTable *table, TupleTableSlot *old, TupleTableSlot *
 
 /* ---- ends of lives ---- */
 
-static void
+/* False where one of them is NULL: there is no such key, and the constraint will say so. */
+static bool
 key_values(FfsTable *table, HeapTuple tuple, TupleDesc desc, Datum *values)
 {
 	for (int i = 0; i < table->nkeys; i++)
@@ -445,8 +446,9 @@ key_values(FfsTable *table, HeapTuple tuple, TupleDesc desc, Datum *values)
 
 		values[i] = heap_getattr(tuple, table->key[i], desc, &isnull);
 		if (isnull)
-			elog(ERROR, "null in primary key of \"%s\"", get_rel_name(table->relid));
+			return false;
 	}
+	return true;
 }
 
 /*
@@ -460,8 +462,8 @@ last_closed_version(FfsTable *table, Relation history, HeapTuple tuple, TupleDes
 	TupleTableSlot *slot = table_slot_create(history, NULL);
 	Datum		key[INDEX_MAX_KEYS];
 
-	key_values(table, tuple, desc, key);
-	if (!ffs_base_fetch_by_key(history, index, table->nkeys, key, SnapshotSelf, true, slot))
+	if (!key_values(table, tuple, desc, key) ||
+		!ffs_base_fetch_by_key(history, index, table->nkeys, key, SnapshotSelf, true, slot))
 	{
 		ExecDropSingleTupleTableSlot(slot);
 		slot = NULL;

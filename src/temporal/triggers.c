@@ -470,6 +470,15 @@ is_key_changed(FfsTable *table, TupleTableSlot *old, TupleTableSlot *new)
 	return false;
 }
 
+static bool
+lacks_key(FfsTable *table, HeapTuple tuple, TupleDesc desc)
+{
+	for (int i = 0; i < table->nkeys; i++)
+		if (heap_attisnull(tuple, table->key[i], desc))
+			return true;
+	return false;
+}
+
 /* Where a new life of the new row's key may begin, not before `at`. */
 static TimestampTz
 begin_after_last_life(FfsTable *table, HeapTuple new, TupleDesc desc, TimestampTz at)
@@ -585,6 +594,9 @@ update_row(TriggerData *td, FfsTable *table)
 		TimestampTz at;
 
 		key_changed = is_key_changed(table, old, new);
+		/* the NOT NULL constraint has yet to see it: nothing is kept of what cannot be */
+		if (key_changed && lacks_key(table, td->tg_newtuple, desc))
+			return td->tg_newtuple;
 		if (table->strategy == FFS_STRATEGY_SCD2)
 			at = version_row(table, td, key_changed, &nv);
 		else if (table->strategy == FFS_STRATEGY_COPY_ON_CHANGE)
@@ -755,17 +767,20 @@ is_call_of_when_clause(FunctionCallInfo fcinfo)
 Datum
 is_new_row_audited(PG_FUNCTION_ARGS)
 {
-	HeapTupleHeader row = PG_GETARG_HEAPTUPLEHEADER(0);
-	TupleDesc	desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(row), HeapTupleHeaderGetTypMod(row));
-	Oid			relid = get_typ_typrelid(HeapTupleHeaderGetTypeId(row));
+	HeapTupleHeader row;
+	TupleDesc	desc;
+	Oid			relid;
 	bool		moved = last_insert.moved;
 
-	if (!is_call_of_when_clause(fcinfo))
+	if (PG_ARGISNULL(0) || !is_call_of_when_clause(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("function \"is_new_row\" was not called by a trigger's WHEN clause"),
 				 errdetail("It writes audit entries, and nothing else may."),
 				 errhint("Write to the managed table instead.")));
+	row = PG_GETARG_HEAPTUPLEHEADER(0);
+	relid = get_typ_typrelid(HeapTupleHeaderGetTypeId(row));
+	desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(row), HeapTupleHeaderGetTypMod(row));
 	count_new_row();
 	if (!moved)
 	{
@@ -773,6 +788,8 @@ is_new_row_audited(PG_FUNCTION_ARGS)
 		HeapTupleData tuple;
 		const char *operation = ffs_temporal_restoring(table->rootid);
 
+		if (table->strategy != FFS_STRATEGY_COPY_ON_CHANGE)
+			wrong_event("is_new_row", "on a table with strategy copy_on_change");
 		tuple.t_len = HeapTupleHeaderGetDatumLength(row);
 		ItemPointerSetInvalid(&tuple.t_self);
 		tuple.t_tableOid = relid;
