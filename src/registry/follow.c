@@ -55,9 +55,39 @@ make_room(Oid side, const char *column)
 }
 
 /*
- * A column's name as audit entries and links between lives spell it.  They
- * are append only for everyone but superusers, such as we are here.
+ * Between open_table and close_table the owner, as whom we run, may read and
+ * write all of a table of ours: row-level security is not forced, and what is
+ * append only is not.  The table stays locked, so nobody else notices.  Never
+ * as somebody with more rights: its owner may have put triggers, rules or
+ * indexes on it that would run with them.
  */
+static bool
+open_table(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	bool		forced;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", relid);
+	forced = ((Form_pg_class) GETSTRUCT(tuple))->relforcerowsecurity;
+	ReleaseSysCache(tuple);
+	if (forced)
+		ffs_base_run(SPI_OK_UTILITY, "ALTER TABLE %s NO FORCE ROW LEVEL SECURITY", ffs_base_relation_name(relid));
+	if (OidIsValid(ffs_registry_trigger(relid, "ffstorage_read_only")))
+		ffs_base_run(SPI_OK_UTILITY, "ALTER TABLE %s DISABLE TRIGGER ffstorage_read_only", ffs_base_relation_name(relid));
+	return forced;
+}
+
+static void
+close_table(Oid relid, bool forced, bool is_side)
+{
+	if (is_side)
+		ffs_base_run(SPI_OK_UTILITY, "ALTER TABLE %s ENABLE TRIGGER ffstorage_read_only", ffs_base_relation_name(relid));
+	if (forced)
+		ffs_base_run(SPI_OK_UTILITY, "ALTER TABLE %s FORCE ROW LEVEL SECURITY", ffs_base_relation_name(relid));
+}
+
+/* A column's name as audit entries and links between lives spell it. */
 static void
 rename_in_entries(FfsManaged *m, const char *from, const char *to)
 {
@@ -66,8 +96,10 @@ rename_in_entries(FfsManaged *m, const char *from, const char *to)
 	char	   *new_name = quote_literal_cstr(to);
 	char	   *audit = OidIsValid(m->audit) ? ffs_base_relation_name(m->audit) : NULL;
 
-	ffs_base_begin_as(&rights, ffs_base_owner());
 	if (audit != NULL)
+	{
+		bool		forced = open_table(m->audit);
+
 		ffs_base_run(SPI_OK_UPDATE,
 					 "UPDATE %s SET field_name = CASE field_name WHEN %s THEN %s ELSE field_name END,"
 					 " old_value = CASE WHEN field_name IS NULL AND old_value ? %s"
@@ -79,6 +111,9 @@ rename_in_entries(FfsManaged *m, const char *from, const char *to)
 					 old_name, old_name, new_name, old_name,
 					 old_name, old_name, new_name, old_name,
 					 old_name, old_name, old_name);
+		close_table(m->audit, forced, true);
+	}
+	ffs_base_begin_as(&rights, ffs_base_owner());
 	ffs_base_run(SPI_OK_UPDATE,
 				 "UPDATE ffstorage.rekeys SET"
 				 " old_key = (old_key - %s) || jsonb_build_object(%s, old_key -> %s),"
@@ -97,6 +132,41 @@ make_room_in_entries(FfsManaged *m, const char *column)
 	for (int i = 2; get_attnum(m->relid, name) > 0; i++)
 		name = ffs_base_side_name(column, psprintf("_dropped_%d", i));
 	rename_in_entries(m, column, name);
+}
+
+/*
+ * A new column of a copy_on_change table has values in rows that are there,
+ * by its default: an entry for each, so that a replay knows them.
+ */
+static void
+audit_new_column(FfsManaged *m, const char *column)
+{
+	List	   *columns = list_copy(ffs_registry_key_of(m->relid));
+	bool		in_key = m->tenant_column == NULL;
+	StringInfoData names;
+	ListCell   *lc;
+	bool		table_forced;
+	bool		audit_forced;
+
+	foreach(lc, columns)
+		in_key |= m->tenant_column != NULL && strcmp(lfirst(lc), m->tenant_column) == 0;
+	if (!in_key)
+		columns = lappend(columns, m->tenant_column);
+	initStringInfo(&names);
+	foreach(lc, columns)
+		appendStringInfo(&names, "%s, ", quote_identifier(lfirst(lc)));
+
+	table_forced = open_table(m->relid);
+	audit_forced = open_table(m->audit);
+	ffs_base_run(SPI_OK_INSERT,
+				 "INSERT INTO %s (%soperation, field_name, old_value, new_value, changed_at, changed_by, transaction_id)"
+				 " SELECT %s'update', %s, 'null', pg_catalog.to_jsonb(ffs_row.%s), %s, ffstorage.stamp_actor(), ffstorage.stamp_xid()"
+				 " FROM %s ffs_row WHERE ffs_row.%s IS NOT NULL",
+				 ffs_base_relation_name(m->audit), names.data, names.data, quote_literal_cstr(column), quote_identifier(column),
+				 m->stamps ? psprintf("GREATEST(ffstorage.stamp_time(), %s)", quote_identifier(m->columns[FFS_UPDATED_AT])) : "ffstorage.stamp_time()",
+				 ffs_base_relation_name(m->relid), quote_identifier(column));
+	close_table(m->audit, audit_forced, true);
+	close_table(m->relid, table_forced, false);
 }
 
 static bool
@@ -245,6 +315,11 @@ carry_over(FfsRemembered *before, FfsManaged *m)
 	if (added)
 		ffs_registry_extend_views(m);
 	ffs_registry_make_views(m);
+	for (int i = before->natts; m->strategy == FFS_STRATEGY_COPY_ON_CHANGE && i < desc->natts; i++)
+	{
+		if (!TupleDescAttr(desc, i)->attisdropped)
+			audit_new_column(m, NameStr(TupleDescAttr(desc, i)->attname));
+	}
 	if (before->dress || before->tenant_changes)
 		ffs_registry_dress(m);
 	else
