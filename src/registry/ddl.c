@@ -53,12 +53,14 @@ static List *remembered = NIL;	/* in TopTransactionContext */
 /* ---- standing aside ---- */
 
 /*
- * A restore has set what pg_dump writes at the head of every script.
+ * A restore has set what pg_dump writes at the head of every script, and is
+ * run by a superuser, as CREATE EXTENSION ffstorage needs one: others shall
+ * not get out of our sight by a few settings.
  */
 static bool
 restoring(void)
 {
-	return !check_function_bodies && !row_security &&
+	return superuser_arg(GetAuthenticatedUserId()) && !check_function_bodies && !row_security &&
 		(namespace_search_path == NULL || namespace_search_path[0] == '\0' ||
 		 strcmp(namespace_search_path, "\"\"") == 0);
 }
