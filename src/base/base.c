@@ -238,11 +238,21 @@ ffs_base_bypasses_rls(Oid role)
 
 /* ---- SQL ---- */
 
+static const ErrorContextCallback *running_above = NULL;	/* what was there when ffs_base_run began */
+
+bool
+ffs_base_is_running(void)
+{
+	/* SPI puts one of its own on top; whatever runs inside adds more */
+	return error_context_stack != NULL && error_context_stack->previous == running_above;
+}
+
 uint64
 ffs_base_run(int expect, const char *fmt,...)
 {
 	StringInfoData buf;
 	int			save_errno = errno;
+	const ErrorContextCallback *outer;
 	int			rc;
 
 	initStringInfo(&buf);
@@ -259,7 +269,10 @@ ffs_base_run(int expect, const char *fmt,...)
 			break;
 		enlargeStringInfo(&buf, needed);
 	}
+	outer = running_above;
+	running_above = error_context_stack;
 	rc = SPI_execute(buf.data, false, 0);
+	running_above = outer;
 	if (rc < 0 || (expect != 0 && rc != expect))
 		elog(ERROR, "unexpected result %s of: %s", SPI_result_code_string(rc), buf.data);
 	pfree(buf.data);
@@ -297,12 +310,17 @@ ffs_base_fetch_by_key(Relation rel, Relation index, int nkeys, const Datum *valu
 
 /*
  * An executor state with the relation's indexes open, for index insertion.
+ * What an index of users' says in expressions runs as the relation's owner,
+ * whoever it is that writes.
  */
 static EState *
-begin_index_insert(Relation rel, ResultRelInfo **rri)
+begin_index_insert(Relation rel, ResultRelInfo **rri, FfsRights *saved)
 {
 	EState	   *estate = CreateExecutorState();
 
+	GetUserIdAndSecContext(&saved->role, &saved->sec_context);
+	SetUserIdAndSecContext(rel->rd_rel->relowner,
+						   saved->sec_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
 	*rri = makeNode(ResultRelInfo);
 	InitResultRelInfo(*rri, rel, 0, NULL, 0);
 	ExecOpenIndices(*rri, false);
@@ -310,8 +328,9 @@ begin_index_insert(Relation rel, ResultRelInfo **rri)
 }
 
 static void
-end_index_insert(EState *estate, ResultRelInfo *rri)
+end_index_insert(EState *estate, ResultRelInfo *rri, FfsRights *saved)
 {
+	SetUserIdAndSecContext(saved->role, saved->sec_context);
 	ExecCloseIndices(rri);
 	FreeExecutorState(estate);
 }
@@ -321,10 +340,11 @@ ffs_base_insert_slots(Relation rel, TupleTableSlot **slots, int nslots)
 {
 	EState	   *estate;
 	ResultRelInfo *rri;
+	FfsRights	saved;
 
 	if (nslots == 0)
 		return;
-	estate = begin_index_insert(rel, &rri);
+	estate = begin_index_insert(rel, &rri, &saved);
 	table_multi_insert(rel, slots, nslots, GetCurrentCommandId(true), 0, NULL);
 	for (int i = 0; i < nslots; i++)
 	{
@@ -332,7 +352,7 @@ ffs_base_insert_slots(Relation rel, TupleTableSlot **slots, int nslots)
 		if (rri->ri_NumIndices > 0)
 			ffs_compat_insert_index_tuples(rri, slots[i], estate);
 	}
-	end_index_insert(estate, rri);
+	end_index_insert(estate, rri, &saved);
 }
 
 void
@@ -340,11 +360,12 @@ ffs_base_update_slot(Relation rel, TupleTableSlot *slot, TupleTableSlot *newslot
 {
 	EState	   *estate;
 	ResultRelInfo *rri;
+	FfsRights	saved;
 	ItemPointerData tid = slot->tts_tid;
 
-	estate = begin_index_insert(rel, &rri);
+	estate = begin_index_insert(rel, &rri, &saved);
 	ffs_compat_update_tuple(rel, &tid, newslot, rri, estate);
-	end_index_insert(estate, rri);
+	end_index_insert(estate, rri, &saved);
 }
 
 void

@@ -83,6 +83,9 @@ extern bool ffs_base_bypasses_rls(Oid role);
 /* SPI_execute of a formatted text; errors unless it returns `expect` (an SPI_OK_ code, 0 for any).  Needs SPI_connect. Returns SPI_processed. */
 extern uint64 ffs_base_run(int expect, const char *fmt,...) pg_attribute_printf(2, 3);
 
+/* In an event trigger: is the command that fired it one of ffs_base_run's own, not one that functions of users' run inside? */
+extern bool ffs_base_is_running(void);
+
 /* ---- rows by key, without SQL ---- */
 
 /*
@@ -94,7 +97,7 @@ extern uint64 ffs_base_run(int expect, const char *fmt,...) pg_attribute_printf(
 extern bool ffs_base_fetch_by_key(Relation rel, Relation index, int nkeys, const Datum *values,
 								  Snapshot snapshot, bool backward, TupleTableSlot *slot);
 
-/* Insert slots into a heap with their index entries (unique checks included); no triggers, no constraints, no rights. */
+/* Insert slots into a heap with their index entries (unique checks included); no triggers, no constraints, no rights.  Index expressions run as the table's owner. */
 extern void ffs_base_insert_slots(Relation rel, TupleTableSlot **slots, int nslots);
 
 /* Replace the row that `slot` was fetched from by what `newslot` holds, index entries included. */

@@ -22,6 +22,7 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
 #include "catalog/pg_class.h"
@@ -62,13 +63,17 @@ restoring(void)
 {
 	return superuser_arg(GetAuthenticatedUserId()) && !check_function_bodies && !row_security &&
 		(namespace_search_path == NULL || namespace_search_path[0] == '\0' ||
-		 strcmp(namespace_search_path, "\"\"") == 0);
+		 strcmp(namespace_search_path, "\"\"") == 0) && !InLocalUserIdChange();
 }
 
+/*
+ * While ffstorage itself changes things, functions of users' may run (casts,
+ * index expressions), and what these change is their own.
+ */
 bool
 ffs_registry_stands_aside(void)
 {
-	return ffs_registry_in_ddl || creating_extension || IsBinaryUpgrade || restoring();
+	return (ffs_registry_in_ddl && ffs_base_is_running()) || creating_extension || IsBinaryUpgrade || restoring();
 }
 
 EventTriggerData *
@@ -231,6 +236,15 @@ before_alter_table(AlterTableStmt *stmt)
 		return;
 	}
 	m = ffs_registry_root_of(relid);
+	foreach(lc, stmt->cmds)
+	{
+		AlterTableCmd *cmd = lfirst(lc);
+
+		if (cmd->subtype == AT_AttachPartition)
+			ffs_registry_check_parts(((PartitionCmd *) cmd->def)->name);
+		else if (cmd->subtype == AT_AddInherit)
+			ffs_registry_check_parts((RangeVar *) cmd->def);
+	}
 	if (m == NULL)
 	{
 		/* NO INHERIT, or a child that a managed table would get */
@@ -300,6 +314,10 @@ before_rename(RenameStmt *stmt)
 	Oid			relid;
 	FfsManaged *m;
 
+	/* our triggers and policies beside a table are known by their names */
+	if ((stmt->renameType == OBJECT_TRIGGER || stmt->renameType == OBJECT_POLICY) &&
+		strncmp(stmt->subname, "ffstorage_", strlen("ffstorage_")) == 0)
+		ffs_registry_check_parts(stmt->relation);
 	/* ALTER INDEX renames tables too */
 	if (stmt->renameType != OBJECT_TABLE && stmt->renameType != OBJECT_COLUMN &&
 		stmt->renameType != OBJECT_INDEX)
@@ -430,6 +448,7 @@ before_create_table(CreateStmt *stmt, bool foreign)
 	{
 		FfsManaged *m = ffs_registry_root_of(ffs_registry_relid_of(lfirst(lc)));
 
+		ffs_registry_check_parts(lfirst(lc));
 		if (m == NULL)
 			continue;
 		if (stmt->partbound == NULL)
@@ -443,6 +462,18 @@ before_create_table(CreateStmt *stmt, bool foreign)
 				   "History outlives what temporary and unlogged tables hold.",
 				   "Use an ordinary table.");
 	}
+}
+
+/* Who may read what stands beside a table follows from who may read the table. */
+static void
+before_grant(GrantStmt *stmt)
+{
+	ListCell   *lc;
+
+	if (stmt->objtype != OBJECT_TABLE || stmt->targtype != ACL_TARGET_OBJECT)
+		return;
+	foreach(lc, stmt->objects)
+		ffs_registry_check_parts(lfirst(lc));
 }
 
 /* Our triggers and policies on what stands beside are part of its shape. */
@@ -463,6 +494,34 @@ before_drop_part(DropStmt *stmt)
 		if (ffs_registry_is_side(relid))
 			ffs_registry_refuse_side(relid);
 	}
+}
+
+/* What a schema is created with makes no event of its own. */
+static void
+before_create_schema(CreateSchemaStmt *stmt)
+{
+	ListCell   *lc;
+
+	foreach(lc, stmt->schemaElts)
+	{
+		if (IsA(lfirst(lc), CreateStmt))
+			before_create_table(lfirst(lc), false);
+		else if (IsA(lfirst(lc), GrantStmt))
+			before_grant(lfirst(lc));
+	}
+}
+
+/* The numbers of audit entries are their order. */
+static void
+before_alter_sequence(AlterSeqStmt *stmt)
+{
+	Oid			sequence = ffs_registry_relid_of(stmt->sequence);
+	Oid			relid;
+	int32		column;
+
+	if (OidIsValid(sequence) && sequenceIsOwned(sequence, DEPENDENCY_AUTO, &relid, &column) &&
+		ffs_registry_is_side(relid))
+		ffs_registry_refuse_side(relid);
 }
 
 static void
@@ -511,6 +570,24 @@ ddl_start(PG_FUNCTION_ARGS)
 			break;
 		case T_AlterPolicyStmt:
 			before_alter_policy((AlterPolicyStmt *) tree);
+			break;
+		case T_CreateSchemaStmt:
+			before_create_schema((CreateSchemaStmt *) tree);
+			break;
+		case T_CreateTrigStmt:
+			ffs_registry_check_parts(((CreateTrigStmt *) tree)->relation);
+			break;
+		case T_RuleStmt:
+			ffs_registry_check_parts(((RuleStmt *) tree)->relation);
+			break;
+		case T_AlterObjectDependsStmt:
+			ffs_registry_check_parts(((AlterObjectDependsStmt *) tree)->relation);
+			break;
+		case T_AlterSeqStmt:
+			before_alter_sequence((AlterSeqStmt *) tree);
+			break;
+		case T_GrantStmt:
+			before_grant((GrantStmt *) tree);
 			break;
 		default:
 			break;

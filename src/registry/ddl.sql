@@ -13,13 +13,14 @@ COMMENT ON FUNCTION ffstorage.ddl_drop() IS
 'event trigger function: forgets managed tables that were dropped';
 
 CREATE EVENT TRIGGER ffstorage_ddl_start ON ddl_command_start
-    WHEN TAG IN ('ALTER TABLE', 'ALTER INDEX', 'DROP TABLE', 'CREATE TABLE', 'CREATE FOREIGN TABLE', 'DROP EXTENSION',
-                 'DROP TRIGGER', 'DROP POLICY', 'ALTER POLICY')
+    WHEN TAG IN ('ALTER TABLE', 'ALTER FOREIGN TABLE', 'ALTER INDEX', 'ALTER SEQUENCE', 'DROP TABLE', 'CREATE TABLE',
+                 'CREATE FOREIGN TABLE', 'CREATE SCHEMA', 'DROP EXTENSION', 'CREATE TRIGGER', 'ALTER TRIGGER', 'DROP TRIGGER',
+                 'CREATE RULE', 'ALTER POLICY', 'DROP POLICY', 'GRANT', 'REVOKE')
     EXECUTE FUNCTION ffstorage.ddl_start();
 COMMENT ON EVENT TRIGGER ffstorage_ddl_start IS 'schema changes of managed tables, before they happen';
 
 CREATE EVENT TRIGGER ffstorage_ddl_end ON ddl_command_end
-    WHEN TAG IN ('ALTER TABLE', 'ALTER INDEX', 'ALTER SCHEMA', 'CREATE TABLE', 'CREATE TRIGGER', 'ALTER TRIGGER',
+    WHEN TAG IN ('ALTER TABLE', 'ALTER INDEX', 'ALTER SCHEMA', 'CREATE TABLE', 'CREATE SCHEMA', 'CREATE TRIGGER', 'ALTER TRIGGER',
                  'CREATE POLICY', 'ALTER POLICY', 'DROP POLICY', 'GRANT', 'REVOKE')
     EXECUTE FUNCTION ffstorage.ddl_end();
 COMMENT ON EVENT TRIGGER ffstorage_ddl_end IS 'schema changes of managed tables, carried over to what stands beside them';

@@ -103,6 +103,31 @@ ffs_registry_trigger(Oid relid, const char *name)
 	return find_trigger(relid, name, true, NULL);
 }
 
+/* Has the relation a trigger, enabled or not, that calls this function of ours? */
+bool
+ffs_registry_calls_trigger(Oid relid, const char *function)
+{
+	Oid			schema = get_namespace_oid(FFS_SCHEMA, true);
+	Relation	rel = table_open(TriggerRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		found = false;
+
+	ScanKeyInit(&key, Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
+	scan = systable_beginscan(rel, TriggerRelidNameIndexId, true, NULL, 1, &key);
+	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Oid			called = ((Form_pg_trigger) GETSTRUCT(tuple))->tgfoid;
+		char	   *name = get_func_name(called);
+
+		found = name != NULL && strcmp(name, function) == 0 && get_func_namespace(called) == schema;
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return found;
+}
+
 /* `when`: BEFORE/AFTER events; `each`: ROW or STATEMENT with its condition. */
 static void
 make_trigger(Oid relid, const char *name, const char *when, const char *each, const char *function)

@@ -87,42 +87,6 @@ close_table(Oid relid, bool forced, bool is_side)
 		ffs_base_run(SPI_OK_UTILITY, "ALTER TABLE %s FORCE ROW LEVEL SECURITY", ffs_base_relation_name(relid));
 }
 
-/* A column's name as audit entries and links between lives spell it. */
-static void
-rename_in_entries(FfsManaged *m, const char *from, const char *to)
-{
-	FfsRights	rights;
-	char	   *old_name = quote_literal_cstr(from);
-	char	   *new_name = quote_literal_cstr(to);
-	char	   *audit = OidIsValid(m->audit) ? ffs_base_relation_name(m->audit) : NULL;
-
-	if (audit != NULL)
-	{
-		bool		forced = open_table(m->audit);
-
-		ffs_base_run(SPI_OK_UPDATE,
-					 "UPDATE %s SET field_name = CASE field_name WHEN %s THEN %s ELSE field_name END,"
-					 " old_value = CASE WHEN field_name IS NULL AND old_value ? %s"
-					 " THEN (old_value - %s) || jsonb_build_object(%s, old_value -> %s) ELSE old_value END,"
-					 " new_value = CASE WHEN field_name IS NULL AND new_value ? %s"
-					 " THEN (new_value - %s) || jsonb_build_object(%s, new_value -> %s) ELSE new_value END"
-					 " WHERE field_name = %s OR field_name IS NULL AND (old_value ? %s OR new_value ? %s)",
-					 audit, old_name, new_name,
-					 old_name, old_name, new_name, old_name,
-					 old_name, old_name, new_name, old_name,
-					 old_name, old_name, old_name);
-		close_table(m->audit, forced, true);
-	}
-	ffs_base_begin_as(&rights, ffs_base_owner());
-	ffs_base_run(SPI_OK_UPDATE,
-				 "UPDATE ffstorage.rekeys SET"
-				 " old_key = (old_key - %s) || jsonb_build_object(%s, old_key -> %s),"
-				 " new_key = (new_key - %s) || jsonb_build_object(%s, new_key -> %s)"
-				 " WHERE relation = %u AND old_key ? %s",
-				 old_name, new_name, old_name, old_name, new_name, old_name, m->relid, old_name);
-	ffs_base_end_as(&rights);
-}
-
 /* Entries about a column that the table dropped long ago make room, too. */
 static void
 make_room_in_entries(FfsManaged *m, const char *column)
@@ -131,7 +95,7 @@ make_room_in_entries(FfsManaged *m, const char *column)
 
 	for (int i = 2; get_attnum(m->relid, name) > 0; i++)
 		name = ffs_base_side_name(column, psprintf("_dropped_%d", i));
-	rename_in_entries(m, column, name);
+	ffs_registry_rename_in_entries(m, column, name);
 }
 
 /*
@@ -197,7 +161,7 @@ column_renamed(FfsManaged *m, const char *from, const char *to)
 	}
 	if (ever_dropped_a_column(ffs_registry_columns_of(m->relid)))
 		make_room_in_entries(m, to);
-	rename_in_entries(m, from, to);
+	ffs_registry_rename_in_entries(m, from, to);
 	for (int i = 0; i < 2; i++)
 	{
 		if (has_column(views[i], from))
@@ -516,6 +480,34 @@ after_detach(AlterTableStmt *stmt)
 	}
 }
 
+/* A new partition gets what its table has. */
+static void
+after_create_table(CreateStmt *stmt)
+{
+	FfsManaged *m;
+
+	if (stmt->partbound == NULL)
+		return;
+	m = ffs_registry_root_of(ffs_registry_relid_of(linitial(stmt->inhRelations)));
+	if (m != NULL)
+		as_owner(m, dress_step, NULL);
+}
+
+/* What a schema is created with makes no event of its own. */
+static void
+after_create_schema(CreateSchemaStmt *stmt)
+{
+	ListCell   *lc;
+
+	foreach(lc, stmt->schemaElts)
+	{
+		if (IsA(lfirst(lc), CreateStmt))
+			after_create_table(lfirst(lc));
+		else if (IsA(lfirst(lc), GrantStmt))
+			after_grant(lfirst(lc));
+	}
+}
+
 /* ddl_end() returns event_trigger */
 Datum
 ddl_end(PG_FUNCTION_ARGS)
@@ -529,17 +521,11 @@ ddl_end(PG_FUNCTION_ARGS)
 	switch (nodeTag(tree))
 	{
 		case T_CreateStmt:
-			{
-				CreateStmt *stmt = (CreateStmt *) tree;
-				FfsManaged *m;
-
-				if (stmt->partbound == NULL)
-					break;
-				m = ffs_registry_root_of(ffs_registry_relid_of(linitial(stmt->inhRelations)));
-				if (m != NULL)
-					as_owner(m, dress_step, NULL);
-				break;
-			}
+			after_create_table((CreateStmt *) tree);
+			break;
+		case T_CreateSchemaStmt:
+			after_create_schema((CreateSchemaStmt *) tree);
+			break;
 		case T_AlterTableStmt:
 			after_detach((AlterTableStmt *) tree);
 			break;

@@ -111,6 +111,10 @@ extern void ffs_registry_drop_views(FfsManaged *m, bool as_of_too);
 extern void ffs_registry_extend_views(FfsManaged *m);
 extern void ffs_registry_make_views(FfsManaged *m);
 
+/* entries.c: audit entries in other words */
+extern void ffs_registry_rename_in_entries(FfsManaged *m, const char *from, const char *to);
+extern void ffs_registry_fill_audit_tenant(FfsManaged *m);
+
 /* dress.c: triggers, policies, rights */
 extern List *ffs_registry_members(Oid relid);	/* the root and all its partitions */
 extern void ffs_registry_dress(FfsManaged *m);
@@ -125,6 +129,7 @@ extern void ffs_registry_keep_trigger_last(FfsManaged *m);
 extern bool ffs_registry_has_policy(Oid relid, const char *name);
 extern bool ffs_registry_has_user_policy(Oid relid, bool permissive_only);
 extern Oid	ffs_registry_trigger(Oid relid, const char *name);
+extern bool ffs_registry_calls_trigger(Oid relid, const char *function);
 
 /* amiss.c */
 extern void ffs_registry_amiss_init(void);
@@ -140,6 +145,7 @@ extern bool ffs_registry_harmless_beside(AlterTableType subtype);
 extern void ffs_registry_refuse(FfsManaged *m, const char *what, const char *detail,
 								const char *hint) pg_attribute_noreturn();
 extern void ffs_registry_refuse_side(Oid relid);
+extern void ffs_registry_check_parts(RangeVar *name);
 extern void ffs_registry_check_subcommand(FfsManaged *m, Oid relid, AlterTableCmd *cmd);
 
 /* ddl.c: event triggers, before and after */

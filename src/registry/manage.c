@@ -293,40 +293,6 @@ relation_is_there(Oid relid)
 	return OidIsValid(relid) && SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid));
 }
 
-/* The tenant of audit entries that were written before the table had a tenant column. */
-static void
-fill_audit_tenant(FfsManaged *m)
-{
-	char	   *audit = ffs_base_relation_name(m->audit);
-	char	   *table = ffs_base_relation_name(m->relid);
-	const char *tenant = quote_identifier(m->tenant_column);
-	List	   *key = ffs_registry_key_of(m->relid);
-	StringInfoData same_row;
-	StringInfoData same_entry;
-	ListCell   *lc;
-
-	initStringInfo(&same_row);
-	initStringInfo(&same_entry);
-	foreach(lc, key)
-	{
-		const char *column = quote_identifier(lfirst(lc));
-
-		if (strcmp(lfirst(lc), m->tenant_column) == 0)
-			return;				/* it was in every entry from the start */
-		appendStringInfo(&same_row, " AND a.%s = t.%s", column, column);
-		appendStringInfo(&same_entry, " AND a.%s = e.%s", column, column);
-	}
-	ffs_base_run(SPI_OK_UPDATE, "UPDATE %s a SET %s = t.%s FROM %s t WHERE a.%s IS NULL%s",
-				 audit, tenant, tenant, table, tenant, same_row.data);
-	/* keys that are gone: any entry with the whole row knows */
-	ffs_base_run(SPI_OK_UPDATE,
-				 "UPDATE %s a SET %s = (pg_catalog.jsonb_populate_record(NULL::%s,"
-				 " COALESCE(e.new_value, e.old_value))).%s FROM %s e"
-				 " WHERE a.%s IS NULL AND e.field_name IS NULL"
-				 " AND pg_catalog.jsonb_typeof(COALESCE(e.new_value, e.old_value)) = 'object'%s",
-				 audit, tenant, table, tenant, audit, tenant, same_entry.data);
-}
-
 /* Let go of what the new words no longer ask for. */
 static void
 let_go(FfsManaged *old, FfsManaged *m)
@@ -486,16 +452,11 @@ change_over(FfsManaged *old, FfsManaged *m)
 	if (old != NULL)
 	{
 		if (new_tenant && relation_is_there(m->audit))
-		{
-			if (OidIsValid(ffs_registry_trigger(m->audit, "ffstorage_read_only")))
-				ffs_base_run(SPI_OK_UTILITY, "DROP TRIGGER ffstorage_read_only ON %s",
-							 ffs_base_relation_name(m->audit));
 			ffs_base_run(SPI_OK_UTILITY, "ALTER TABLE %s NO FORCE ROW LEVEL SECURITY",
 						 ffs_base_relation_name(m->audit));
-		}
 		ffs_registry_sync_side_columns(m);
 		if (new_tenant && relation_is_there(m->audit))
-			fill_audit_tenant(m);
+			ffs_registry_fill_audit_tenant(m);
 		/* views show all columns: a missing one means that they are old */
 		if (!same_words(old, m) && (OidIsValid(m->versions) || OidIsValid(m->with_deleted)))
 			ffs_registry_drop_views(m, false);

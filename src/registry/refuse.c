@@ -54,10 +54,11 @@ ffs_registry_relid_of(RangeVar *name)
 	return name == NULL ? InvalidOid : RangeVarGetRelid(name, NoLock, true);
 }
 
+/* Does it stand beside a managed table?  What it refuses with says so, under whatever name and in whatever state. */
 bool
 ffs_registry_is_side(Oid relid)
 {
-	return OidIsValid(relid) && OidIsValid(ffs_registry_trigger(relid, "ffstorage_read_only"));
+	return OidIsValid(relid) && ffs_registry_calls_trigger(relid, "side_read_only");
 }
 
 bool
@@ -101,6 +102,19 @@ ffs_registry_refuse_side(Oid relid)
 			 errmsg("\"%s\" changes with the table that it stands beside", get_rel_name(relid)),
 			 errdetail("What stands beside a managed table is append only, its shape too."),
 			 errhint("Change the table itself, or take it out with ffs_unmanage() first.")));
+}
+
+/*
+ * For commands that would make the relation part of another (whose triggers
+ * and policies would count in place of ours) or put something on it.
+ */
+void
+ffs_registry_check_parts(RangeVar *name)
+{
+	Oid			relid = ffs_registry_relid_of(name);
+
+	if (ffs_registry_is_side(relid))
+		ffs_registry_refuse_side(relid);
 }
 
 /* Commands on what stands beside that change nothing of what it says. */

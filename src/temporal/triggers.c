@@ -110,6 +110,7 @@ typedef struct Activity
 	Oid			direct;			/* the partition that an INSERT named itself */
 	bool		unprobed;		/* rows came without a look at the ends of lives */
 	bool		rekeyed;		/* an UPDATE of the running statement began lives */
+	uint64		arrivals;		/* rows passed by BEFORE INSERT that is_new_row has yet to see */
 	int			truncating;		/* partitions that TRUNCATE of their root has yet to come to */
 	uint64		rows[FFS_OP_TRUNCATE + 1];
 	bool		started[FFS_OP_TRUNCATE + 1];
@@ -431,6 +432,7 @@ insert_row(TriggerData *td, FfsTable *table)
 
 	last_insert.rootid = table->rootid;
 	last_insert.moved = false;
+	activity_of(table->rootid)->arrivals++;
 	return with_values(tuple, desc, &nv);
 }
 
@@ -785,11 +787,20 @@ is_new_row_audited(PG_FUNCTION_ARGS)
 	if (!moved)
 	{
 		FfsTable   *table = ffs_registry_get(relid, true);
+		Activity   *activity = activity_of(table->rootid);
 		HeapTupleData tuple;
 		const char *operation = ffs_temporal_restoring(table->rootid);
 
 		if (table->strategy != FFS_STRATEGY_COPY_ON_CHANGE)
 			wrong_event("is_new_row", "on a table with strategy copy_on_change");
+		/* a trigger of the user's with this WHEN clause makes no entry of what did not come in */
+		if (activity->arrivals > 0)
+			activity->arrivals--;
+		else if (ffs_temporal_copying() != table->rootid)
+		{
+			ReleaseTupleDesc(desc);
+			PG_RETURN_BOOL(false);
+		}
 		tuple.t_len = HeapTupleHeaderGetDatumLength(row);
 		ItemPointerSetInvalid(&tuple.t_self);
 		tuple.t_tableOid = relid;

@@ -41,6 +41,7 @@
 #include "optimizer/clauses.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/planner.h"
+#include "parser/parsetree.h"
 #include "rewrite/rowsecurity.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -246,6 +247,31 @@ find_check(Query *query)
 	return NULL;
 }
 
+/*
+ * A MERGE that reads no column of its target gets no policy for reading, and
+ * its conditions would be asked about the rows of all tenants.
+ */
+static void
+hide_from_merge(Query *query)
+{
+	RangeTblEntry *target = rt_fetch(query->resultRelation, query->rtable);
+	ListCell   *lc;
+
+	foreach(lc, target->securityQuals)
+		if (match_policy(lfirst(lc)) != NULL)
+			return;
+	foreach(lc, query->withCheckOptions)
+	{
+		WithCheckOption *option = lfirst_node(WithCheckOption, lc);
+
+		if (option->kind == WCO_VIEW_CHECK || match_policy(option->qual) == NULL)
+			continue;
+		target->securityQuals = lcons(copyObject(option->qual), target->securityQuals);
+		query->hasSubLinks = true;
+		return;
+	}
+}
+
 /* Let check_tenant() take the place of the policy's USING in checks of rows. */
 static void
 guard_writes(Query *query)
@@ -256,6 +282,8 @@ guard_writes(Query *query)
 
 	if (check == NULL)
 		return;
+	if (query->commandType == CMD_MERGE)
+		hide_from_merge(query);
 	foreach(lc, query->withCheckOptions)
 	{
 		WithCheckOption *option = lfirst_node(WithCheckOption, lc);
@@ -402,11 +430,65 @@ subplan_call(Plan *plan)
 	return is_tenant_function((Node *) target->expr) ? (FuncExpr *) target->expr : NULL;
 }
 
+/* Does an expression, or do the expressions of a list, use this parameter? */
+static bool
+uses_param(Node *node, void *param)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Param))
+		return ((Param *) node)->paramkind == PARAM_EXEC && ((Param *) node)->paramid == *(int *) param;
+	return expression_tree_walker(node, uses_param, param);
+}
+
+/*
+ * Is the parameter used by anything but the quals of the scan: by what the
+ * statement itself says, such as its target list, or by another sub-plan?
+ */
+static bool
+used_elsewhere(PlannedStmt *stmt, Plan *scan, int param)
+{
+	ListCell   *lc;
+
+	foreach(lc, stmt->subplans)
+	{
+		Plan	   *subplan = lfirst(lc);
+
+		if (subplan != NULL && bms_is_member(param, subplan->extParam))
+			return true;
+	}
+	if (uses_param((Node *) ((IndexScan *) scan)->indexorderby, &param) ||
+		uses_param((Node *) ((IndexScan *) scan)->indexorderbyorig, &param) ||
+		uses_param((Node *) scan->targetlist, &param))
+		return true;
+	for (Plan *plan = stmt->planTree; plan != scan; plan = plan->lefttree)
+	{
+		if (uses_param((Node *) plan->targetlist, &param) || uses_param((Node *) plan->qual, &param))
+			return true;
+		if (IsA(plan, Limit) &&
+			(uses_param(((Limit *) plan)->limitOffset, &param) || uses_param(((Limit *) plan)->limitCount, &param)))
+			return true;
+		if (IsA(plan, ModifyTable))
+		{
+			ModifyTable *modify = (ModifyTable *) plan;
+
+			if (uses_param((Node *) modify->withCheckOptionLists, &param) ||
+				uses_param((Node *) modify->returningLists, &param) ||
+				uses_param((Node *) modify->onConflictSet, &param) ||
+				uses_param(modify->onConflictWhere, &param) ||
+				uses_param((Node *) modify->mergeActionLists, &param))
+				return true;
+		}
+	}
+	return false;
+}
+
 /*
  * To start a sub-plan costs about a quarter of reading one row by its key.  In
  * a plan that is just that, let the scan call the function itself.  (Not in
- * plans that may run in parallel workers, which know no tenant, and not where
- * there are many rows to call it for.)
+ * plans that may run in parallel workers, which know no tenant, not where
+ * there are many rows to call it for, and not where the statement asks for the
+ * tenant elsewhere, too: the sub-plan would be missing there.)
  */
 static void
 inline_tenant(PlannedStmt *stmt)
@@ -430,7 +512,8 @@ inline_tenant(PlannedStmt *stmt)
 		InlineContext context;
 
 		context.call = subplan_call(lfirst(cell));
-		if (context.call == NULL || list_length(init->setParam) != 1)
+		if (context.call == NULL || list_length(init->setParam) != 1 ||
+			used_elsewhere(stmt, scan, linitial_int(init->setParam)))
 		{
 			kept = lappend(kept, init);
 			continue;
