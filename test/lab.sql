@@ -30,6 +30,7 @@ CREATE TABLE lab.cells (
 	only_shape text);
 
 CREATE TABLE lab.results (cell integer, combo text, differs text);
+CREATE TABLE lab.broken (combo text, line text, PRIMARY KEY (combo, line));
 CREATE TABLE lab.moments (combo text, cell integer, at timestamptz, state text);
 
 CREATE FUNCTION lab.key(shape text, n integer) RETURNS text LANGUAGE sql IMMUTABLE AS $$
@@ -127,18 +128,9 @@ BEGIN
 	RETURN coalesce(rows, '{}');
 END $$;
 
-CREATE FUNCTION lab.difference(what text, u text[], m text[]) RETURNS text LANGUAGE sql AS $$
-	SELECT nullif(concat_ws('; ',
-		(SELECT what || ' only unmanaged: ' || string_agg(x, ' ') FROM (SELECT unnest(u) EXCEPT ALL SELECT unnest(m)) a(x)),
-		(SELECT what || ' only managed: ' || string_agg(x, ' ') FROM (SELECT unnest(m) EXCEPT ALL SELECT unnest(u)) a(x))), '')
-$$;
-
-/* What breaks the laws in the tables of a combination. */
-CREATE FUNCTION lab.laws(combo text) RETURNS text[] LANGUAGE sql AS $$
-	SELECT array_agg(m.relation::text || ': ' || l)
-	  FROM ffstorage.managed m JOIN pg_class c ON c.oid = m.relation JOIN pg_namespace n ON n.oid = c.relnamespace,
-	       LATERAL public.laws(m.relation) AS l
-	 WHERE n.nspname = 'm_' || combo
+CREATE FUNCTION lab.difference(what text, u text[], m text[]) RETURNS SETOF text LANGUAGE sql AS $$
+	SELECT format('%s only unmanaged: %s', what, x) FROM (SELECT unnest(u) EXCEPT ALL SELECT unnest(m)) a(x)
+	UNION ALL SELECT format('%s only managed: %s', what, x) FROM (SELECT unnest(m) EXCEPT ALL SELECT unnest(u)) a(x)
 $$;
 
 /* One cell in one combination. */
@@ -146,32 +138,31 @@ CREATE PROCEDURE lab.try(cell integer, combo text) LANGUAGE plpgsql AS $$
 DECLARE
 	c lab.combos;
 	l lab.cells;
-	m ffstorage.managed;
+	m record;
 	schema text;
 	statement text;
 	answers text[];
 	u_answers text[];
-	before text[];
-	after text[];
 	n_rows bigint;
 	n_history bigint := 0;
 	n_audit bigint := 0;
 	n_deleted bigint := 0;
 	n bigint;
 	wanted integer;
-	rel text;
+	target text;
+	beside text;
 	differs text[] := '{}';
 BEGIN
 	SELECT * INTO c FROM lab.combos x WHERE x.combo = try.combo;
 	SELECT * INTO l FROM lab.cells x WHERE x.cell = try.cell;
 	PERFORM set_config('client_min_messages', 'warning', false);
-	rel := format('m_%s.%s', c.combo, c.tab);
+	target := format('m_%s.%s', c.combo, c.tab);
+	SELECT * INTO m FROM ffstorage.managed g WHERE g.relation = target::regclass;
 
 	FOREACH schema IN ARRAY ARRAY['u_' || c.combo, 'm_' || c.combo] LOOP
 		PERFORM set_config('search_path', schema || ', pg_catalog', false);
 		IF schema ~ '^m_' THEN
 			u_answers := answers;
-			before := lab.laws(c.combo);
 		END IF;
 		answers := '{}';
 
@@ -185,8 +176,7 @@ BEGIN
 		COMMIT;
 
 		IF schema ~ '^m_' THEN
-			EXECUTE 'SELECT count(*) FROM ' || rel INTO n_rows;
-			SELECT * INTO m FROM ffstorage.managed g WHERE g.relation = rel::regclass;
+			EXECUTE 'SELECT count(*) FROM ' || target INTO n_rows;
 			IF m.history IS NOT NULL THEN EXECUTE 'SELECT count(*) FROM ' || m.history INTO n_history; END IF;
 			IF m.audit IS NOT NULL THEN EXECUTE 'SELECT count(*) FROM ' || m.audit INTO n_audit; END IF;
 			IF m.deleted IS NOT NULL THEN EXECUTE 'SELECT count(*) FROM ' || m.deleted INTO n_deleted; END IF;
@@ -196,7 +186,7 @@ BEGIN
 			IF statement = 'COMMIT' THEN
 				COMMIT;
 				IF schema ~ '^m_' AND m.history IS NOT NULL THEN
-					INSERT INTO lab.moments VALUES (c.combo, l.cell, clock_timestamp(), public.laws_state(rel::regclass));
+					INSERT INTO lab.moments VALUES (c.combo, l.cell, clock_timestamp(), public.laws_state(target::regclass));
 					COMMIT;
 				END IF;
 			ELSIF statement = 'ROLLBACK' THEN
@@ -206,15 +196,22 @@ BEGIN
 			END IF;
 		END LOOP;
 		COMMIT;
+		IF schema ~ '^m_' AND m.history IS NOT NULL THEN
+			INSERT INTO lab.moments VALUES (c.combo, l.cell, clock_timestamp(), public.laws_state(target::regclass));
+			COMMIT;
+		END IF;
 	END LOOP;
 
-	differs := differs || lab.difference('answer', u_answers, answers);
-	FOREACH statement IN ARRAY ARRAY[c.tab, 'p', 'c', 's'] LOOP
-		differs := differs || lab.difference('row of ' || statement, lab.contents(format('u_%s.%s', c.combo, statement)), lab.contents(format('m_%s.%s', c.combo, statement)));
-	END LOOP;
-
-	after := lab.laws(c.combo);
-	differs := differs || ARRAY(SELECT unnest(after) EXCEPT SELECT unnest(before));
+	/* each difference and violation is told once, where it came about */
+	WITH found AS (
+		SELECT lab.difference('answer', u_answers, answers)
+		UNION ALL
+		SELECT d FROM unnest(ARRAY[c.tab, 'p', 'c', 's']) r,
+		       LATERAL lab.difference('row of ' || r, lab.contents(format('u_%s.%s', c.combo, r)), lab.contents(format('m_%s.%s', c.combo, r))) d
+		UNION ALL
+		SELECT public.laws(target::regclass)),
+	told AS (INSERT INTO lab.broken SELECT c.combo, line FROM found f(line) ON CONFLICT DO NOTHING RETURNING line)
+	SELECT coalesce(array_agg(line), '{}') INTO differs FROM told;
 
 	FOR statement, wanted, n IN
 		SELECT x.what, CASE WHEN x.wanted = -1 THEN n_rows ELSE x.wanted END, x.n
@@ -222,9 +219,9 @@ BEGIN
 		               ('audit', CASE WHEN c.pk_move THEN coalesce(l.rekey_entries, l.entries) ELSE l.entries END, n_audit),
 		               ('deleted', CASE WHEN c.pk_move THEN coalesce(l.rekey_kept, l.kept) ELSE l.kept END, n_deleted)) AS x(what, wanted, n)
 	LOOP
-		rel := CASE statement WHEN 'history' THEN m.history WHEN 'audit' THEN m.audit ELSE m.deleted END::text;
-		IF rel IS NOT NULL AND wanted <> -2 THEN
-			EXECUTE 'SELECT count(*) FROM ' || rel INTO n_rows;
+		beside := CASE statement WHEN 'history' THEN m.history WHEN 'audit' THEN m.audit ELSE m.deleted END::text;
+		IF beside IS NOT NULL AND wanted <> -2 THEN
+			EXECUTE 'SELECT count(*) FROM ' || beside INTO n_rows;
 			IF n_rows - n <> wanted THEN
 				differs := differs || format('%s rows added to %s, wanted %s', n_rows - n, statement, wanted);
 			END IF;

@@ -27,6 +27,7 @@ DECLARE
 	c_updated_by text;
 	outside text[];
 	stamps text[];
+	json_columns text[];
 	aof text;
 BEGIN
 	SELECT * INTO m FROM ffstorage.managed g WHERE g.relation = laws.relation;
@@ -51,6 +52,10 @@ BEGIN
 	c_updated_by := coalesce(m.columns->>'updated_by', 'updated_by');
 	outside := m.exclude::text[];
 	stamps := CASE WHEN m.stamps THEN ARRAY[c_created_at, c_created_by, c_updated_at, c_updated_by] ELSE ARRAY[]::text[] END;
+
+	/* json can change without a change that jsonb shows */
+	SELECT coalesce(array_agg(attname::text), ARRAY[]::text[]) INTO json_columns
+	  FROM pg_attribute WHERE attrelid = laws.relation AND atttypid IN ('json'::regtype, 'jsonb'::regtype);
 
 	/* ---- law 2: versions and lives ---- */
 	IF m.strategy = 'scd2' THEN
@@ -139,25 +144,23 @@ BEGIN
 			whole AS (
 				SELECT *, new_value IS NOT NULL AS begins,
 				       lag(new_value IS NOT NULL) OVER (PARTITION BY key ORDER BY entry_id) AS prev_begins,
-				       NOT EXISTS (SELECT 1 FROM entries l WHERE l.key = e.key AND l.life > e.life) AS is_last
-				  FROM entries e WHERE field_name IS NULL),
+				       lead(entry_id) OVER (PARTITION BY key ORDER BY entry_id) IS NULL AS is_last
+				  FROM entries WHERE field_name IS NULL),
 			fields AS (
 				SELECT key, life, jsonb_object_agg(field_name, coalesce(new_value, 'null') ORDER BY entry_id) AS set
 				  FROM entries WHERE field_name IS NOT NULL GROUP BY key, life),
 			lives AS (
-				SELECT w.key, w.life, w.begins, w.is_last, w.operation, w.changed_at AS began_at, w.changed_by AS began_by,
-				       w.new_value || coalesce(f.set, jsonb_build_object()) AS state,
-				       (SELECT ROW(e.changed_at, e.changed_by)::text FROM entries e WHERE e.key = w.key AND e.life = w.life ORDER BY entry_id DESC LIMIT 1) AS touched
+				SELECT w.key, w.life, w.begins, w.is_last, w.new_value || coalesce(f.set, jsonb_build_object()) AS state
 				  FROM whole w LEFT JOIN fields f USING (key, life)),
 			rows AS (
 				SELECT ROW(%1$s)::text AS key, to_jsonb(t) AS r FROM %3$s t),
 			replayed AS (
-				SELECT key, to_jsonb(jsonb_populate_record(NULL::%3$s, state)) AS r, operation, began_at, began_by, touched FROM lives WHERE is_last AND begins)
+				SELECT key, to_jsonb(jsonb_populate_record(NULL::%3$s, state)) AS r FROM lives WHERE is_last AND begins)
 			SELECT format('law 4: entry %%s of key %%s (%%s): %%s', entry_id, key, operation, what)
 			  FROM entries, LATERAL (VALUES
 				(field_name IS NOT NULL AND life = 0, 'a field of a row that never began'),
 				(field_name IS NOT NULL AND operation NOT IN ('update', 'restore', 'revert', 'transfer'), 'a field, but not a change'),
-				(field_name IS NOT NULL AND old_value IS NOT DISTINCT FROM new_value AND old_value <> 'null', 'nothing changed'), -- NULL and JSON's null look alike
+				(field_name <> ALL (%6$L::text[]) AND old_value IS NOT DISTINCT FROM new_value, 'nothing changed'),
 				(field_name = ANY (%4$L::text[]), 'an excluded field'),
 				(changed_at IS NULL OR changed_by IS NULL OR transaction_id IS NULL, 'without saying when, by whom or in which transaction'),
 				(changed_at < prev_at, 'earlier than the entry before it'),
@@ -182,7 +185,7 @@ BEGIN
 			SELECT format('law 4: key %%s: fields changed after its end', key)
 			  FROM whole JOIN fields USING (key, life) WHERE NOT begins
 			UNION ALL
-			SELECT format('law 4: entry %%s of key %%s (%%s): the row was %%s', w.entry_id, w.key, w.operation, d::text)
+			SELECT format('law 4: entry %%s of key %%s (%%s): the row was %%s', w.entry_id, w.key, w.operation, d)
 			  FROM whole w JOIN lives l ON l.key = w.key AND l.life = w.life - 1,
 			       LATERAL (SELECT jsonb_object_agg(coalesce(a.key, b.key), jsonb_build_array(a.value, b.value))
 			                  FROM jsonb_each(l.state - %4$L::text[] - %5$L::text[]) a FULL JOIN jsonb_each(w.old_value - %4$L::text[] - %5$L::text[]) b ON a.key = b.key
@@ -195,7 +198,7 @@ BEGIN
 			                  FROM jsonb_each(p.r - %4$L::text[] - %5$L::text[]) a FULL JOIN jsonb_each(t.r - %4$L::text[] - %5$L::text[]) b ON a.key = b.key
 			                 WHERE a.value IS DISTINCT FROM b.value) AS x(d)
 			 WHERE p.key IS NULL OR t.key IS NULL OR d IS NOT NULL$q$,
-			keys, m.audit, tab, outside, stamps);
+			keys, m.audit, tab, outside, stamps, json_columns);
 
 		IF m.stamps THEN
 			RETURN QUERY EXECUTE format($q$
@@ -235,9 +238,10 @@ BEGIN
 			RETURN QUERY EXECUTE format($q$
 				SELECT format('deleted: key %%s deleted at %%s by %%s has no version that ended so', ROW(%1$s)::text, d.deleted_at, d.deleted_by)
 				  FROM %2$s d
-				 WHERE NOT EXISTS (SELECT 1 FROM %3$s h WHERE (%5$s) = (%6$s) AND h.%4$s <= d.%4$s
+				 WHERE NOT (d.%7$s = 1 AND d.%8$s = d.delete_transaction_id)	-- what one transaction made and deleted, nobody else saw
+				   AND NOT EXISTS (SELECT 1 FROM %3$s h WHERE (%5$s) = (%6$s) AND h.%4$s <= d.%4$s
 				                      AND h.valid_to = d.deleted_at AND h.ended_by = d.deleted_by AND h.end_transaction_id = d.delete_transaction_id)$q$,
-				keys, m.deleted, m.history, c_valid_from, h_keys, d_keys);
+				keys, m.deleted, m.history, c_valid_from, h_keys, d_keys, c_version, c_xid);
 		END IF;
 	END IF;
 END

@@ -1,7 +1,7 @@
 -- The transaction's tenant, the policy, and the checks of writes.
 -- The tables here are given their policies by hand, without triggers.
-CREATE EXTENSION IF NOT EXISTS ffstorage;
 SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS ffstorage;
 \set VERBOSITY default
 \set a '00000000-0000-0000-0000-00000000000a'
 \set b '00000000-0000-0000-0000-00000000000b'

@@ -14,18 +14,17 @@ CREATE SCHEMA tn;
 CREATE SEQUENCE tn.tried;	-- counts through rollbacks
 CREATE TABLE tn.shapes (shape text PRIMARY KEY, type text, strategy text, part text, a text, b text, c text);
 INSERT INTO tn.shapes VALUES
-	('uuid', 'uuid', 'scd2', 'orders', '''aaaaaaaa-0000-4000-8000-000000000001''', '''bbbbbbbb-0000-4000-8000-000000000002''', '''cccccccc-0000-4000-8000-000000000003'''),
-	('text', 'text', 'copy_on_change', 'orders', '''tenant ''''A''', '''tenant b''', '''c'''),
+	('uuid', 'uuid', 'scd2', 'orders', 'aaaaaaaa-0000-4000-8000-000000000001', 'bbbbbbbb-0000-4000-8000-000000000002', 'cccccccc-0000-4000-8000-000000000003'),
+	('text', 'text', 'copy_on_change', 'orders', 'tenant ''A', 'tenant b', 'c'),
 	('part', 'integer', 'scd2', 'orders_low', '1', '-2', '3'),
 	('mini', 'smallint', 'none', 'orders', '1', '2', '3'),
 	('big', 'bigint', 'copy_on_change', 'orders_low', '9000000000000000001', '9000000000000000002', '-3');
 
 CREATE PROCEDURE tn.make(shape text) LANGUAGE plpgsql AS $$
 DECLARE
-	s tn.shapes;
-	r text;
+	s record;
 BEGIN
-	SELECT * INTO s FROM tn.shapes x WHERE x.shape = make.shape;
+	SELECT x.shape, x.type, x.strategy, x.part, quote_literal(a) AS a, quote_literal(b) AS b INTO s FROM tn.shapes x WHERE x.shape = make.shape;
 	EXECUTE format('CREATE SCHEMA tn_%s AUTHORIZATION tn_owner', shape);
 	EXECUTE format('GRANT USAGE ON SCHEMA tn_%s TO PUBLIC', shape);
 	PERFORM set_config('search_path', format('tn_%s, public', shape), true);
@@ -51,7 +50,9 @@ BEGIN
 	UPDATE orders SET v = 1;
 	DELETE FROM orders WHERE id = 5;
 END $$;
+\set ECHO none
 SELECT format('CALL tn.make(%L)', shape) FROM tn.shapes \gexec
+\set ECHO all
 
 -- What the statement answers: a number of rows, or an error.  In each array:
 -- the right tenant, the wrong one, none, a list with it, a list without it, all.
@@ -63,7 +64,7 @@ INSERT INTO tn.cells (name, statement, bound, free) VALUES
 ('select, every row', 'SELECT 1 FROM orders', '{2,2,0,4,2,4}', '{4,4,4,4,4,4}'),
 ('select for update', 'SELECT 1 FROM orders WHERE id = 1 FOR UPDATE', '{1,0,*,1,0,1}', '{1,*,1,1,*,1}'),
 ('select from the partition', 'SELECT 1 FROM @P@ WHERE id IN (1, 2)', '{1,1,0,2,1,2}', '{2,2,2,2,2,2}'),
-('copy to', 'COPY (SELECT * FROM orders) TO PROGRAM ''cat >/dev/null''', '{2,2,0,4,2,4}', '{*,*,*,*,*,*}'),
+('copy to', 'COPY @P@ TO PROGRAM ''cat >/dev/null''', '{2,2,0,4,2,4}', '{*,*,*,*,*,*}'),
 ('insert', 'INSERT INTO orders (id, tenant_id, v) VALUES (50, @A@, 1)', '{1,ZF002,ZF001,1,ZF002,1}', '{1,ZF002,1,1,ZF002,1}'),
 ('insert returning', 'INSERT INTO orders (id, tenant_id, v) VALUES (50, @A@, 1) RETURNING id', '{1,ZF002,ZF001,1,ZF002,1}', '{1,ZF002,1,1,ZF002,1}'),
 ('insert select', 'INSERT INTO orders (id, tenant_id, v) SELECT id + 50, tenant_id, v FROM orders', '{2,2,ZF001,4,2,4}', '{ZF002,ZF002,4,4,ZF002,4}'),
@@ -164,14 +165,14 @@ GRANT USAGE ON SCHEMA tn TO PUBLIC;
 GRANT USAGE ON SEQUENCE tn.tried TO PUBLIC;
 
 -- Nothing but what differs is shown.
-\set ECHO none
 \pset tuples_only on
 \pset format unaligned
+\set ECHO none
 SELECT 'BEGIN', format('SET LOCAL search_path = tn_%s, public', shape),
        CASE WHEN role <> 'superuser' THEN format('SET LOCAL ROLE tn_%s', role) ELSE 'SET LOCAL ROLE NONE' END,
-       format('DO $d$ BEGIN PERFORM %s; END $d$', replace(replace(replace(context, '@A@', '(' || a || ')::text'), '@B@', '(' || b || ')::text'), '@C@', '(' || c || ')::text')),
+       format('DO $d$ BEGIN PERFORM %s; END $d$', replace(replace(replace(context, '@A@', quote_literal(a)), '@B@', quote_literal(b)), '@C@', quote_literal(c))),
        format('SELECT * FROM tn.try(%L, %L, %L)', concat_ws(' / ', shape, role, context, name), (CASE WHEN role IN ('bypass', 'superuser') THEN free ELSE bound END)[i],
-              replace(replace(replace(replace(statement, '@P@', part), '@Acsv@', replace(trim(a, ''''), '''''', '''''')), '@A@', a || '::' || type), '@B@', b || '::' || type)),
+              replace(replace(replace(replace(statement, '@P@', part), '@Acsv@', replace(a, '''', '''''')), '@A@', quote_literal(a) || '::' || type), '@B@', quote_literal(b) || '::' || type)),
        'ROLLBACK'
   FROM tn.shapes, unnest(ARRAY['owner', 'app', 'bypass', 'superuser']) WITH ORDINALITY r(role, j),
        unnest(ARRAY['ffs_set_tenant(@A@)', 'ffs_set_tenant(@B@)', '1', 'ffs_set_tenants(ARRAY[@A@, @B@])', 'ffs_set_tenants(ARRAY[@B@, @C@])', 'ffs_set_all_tenants()']) WITH ORDINALITY x(context, i),
@@ -290,6 +291,7 @@ SELECT DISTINCT id FROM orders_versions WHERE pg_temp.leak(id) ORDER BY id;
 SELECT id FROM orders_as_of('infinity') WHERE pg_temp.leak(id) ORDER BY id;
 SELECT id FROM orders_with_deleted WHERE pg_temp.leak(id) ORDER BY id;
 ROLLBACK;
+DROP FUNCTION pg_temp.leak(integer);
 -- nor may a role that was not granted it ask for all of them
 RESET ROLE;
 REVOKE EXECUTE ON FUNCTION ffs_set_all_tenants() FROM tn_owner, tn_app, tn_bypass;
@@ -299,13 +301,15 @@ SELECT ffs_set_all_tenants();
 ROLLBACK;
 RESET ROLE;
 -- in parallel workers too
-SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0; SET force_parallel_mode = on;
+SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;
+SELECT count(set_config(name, 'on', false)) FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query');
 SET ROLE tn_app;
 BEGIN; SELECT ffs_set_tenant('aaaaaaaa-0000-4000-8000-000000000001'); SELECT count(*), ffs_tenant() FROM orders; COMMIT;
 BEGIN; SELECT ffs_set_tenants('{aaaaaaaa-0000-4000-8000-000000000001,bbbbbbbb-0000-4000-8000-000000000002}'); SELECT count(*) FROM orders; SELECT count(*) FROM orders_as_of('infinity'); COMMIT;
 SELECT count(*) FROM orders;
 RESET ROLE;
-RESET force_parallel_mode; RESET parallel_setup_cost; RESET parallel_tuple_cost; RESET min_parallel_table_scan_size;
+SELECT count(set_config(name, 'off', false)) FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query');
+RESET parallel_setup_cost; RESET parallel_tuple_cost; RESET min_parallel_table_scan_size;
 
 RESET search_path;
 SELECT count(ffs_unmanage(relation, keep_history => false)) FROM ffs_tables WHERE relation::text ~ '^tn_';
@@ -313,7 +317,8 @@ SELECT count(ffs_unmanage(relation, keep_history => false)) FROM ffs_tables WHER
 SELECT DISTINCT relrowsecurity, relforcerowsecurity FROM pg_class WHERE relnamespace::regnamespace::text ~ '^tn_' AND relkind IN ('r', 'p');
 SELECT count(*) FROM pg_policies WHERE schemaname ~ '^tn_';
 SET client_min_messages = error;
+\set ECHO none
 SELECT format('DROP SCHEMA tn_%s CASCADE', shape) FROM tn.shapes \gexec
+\set ECHO all
 DROP SCHEMA tn CASCADE;
-DROP FUNCTION pg_temp.leak(integer);
 DROP ROLE tn_owner, tn_app, tn_bypass;
