@@ -175,7 +175,8 @@ is_deleted(const FfsTable *table, Datum *key)
 	Oid			types[INDEX_MAX_KEYS];
 
 	if (!table->soft_delete || !OidIsValid(table->deleted) ||
-		pg_class_aclcheck(table->deleted, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+		pg_class_aclcheck(table->deleted, GetUserId(), ACL_SELECT) != ACLCHECK_OK ||
+		!ffs_registry_may_read(table->rootid))
 		return false;
 	initStringInfo(&query);
 	appendStringInfo(&query, "SELECT 1 FROM %s AS ffs_row WHERE ", ffs_base_relation_name(table->deleted));

@@ -770,17 +770,10 @@ ffs_registry_release_side(FfsManaged *m, Oid side, bool close)
 
 /* ---- who may read what stands beside ---- */
 
-/*
- * may_read(managed regclass) returns boolean
- *
- * The condition of the policy on what stands beside a table: only who may
- * read all of the table may read its past.  Raises instead of giving false,
- * since rows that are silently missing would be a wrong past.
- */
-Datum
-may_read(PG_FUNCTION_ARGS)
+/* May the current role SELECT the whole table, and does no policy of the table's own bind it? */
+bool
+ffs_registry_may_read(Oid relid)
 {
-	Oid			relid = PG_GETARG_OID(0);
 	Oid			role = GetUserId();
 	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
 	Form_pg_class form;
@@ -789,11 +782,7 @@ may_read(PG_FUNCTION_ARGS)
 	ListCell   *lc;
 
 	if (!HeapTupleIsValid(tuple))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation with OID %u does not exist", relid),
-				 errdetail("A policy on what stood beside it still asks for it."),
-				 errhint("Call ffs_manage() again for the table.")));
+		return false;
 	form = (Form_pg_class) GETSTRUCT(tuple);
 	if (pg_class_aclcheck(relid, role, ACL_SELECT) != ACLCHECK_OK)
 		bound = true;
@@ -821,8 +810,28 @@ may_read(PG_FUNCTION_ARGS)
 			bound = true;
 	}
 	ReleaseSysCache(tuple);
+	return !bound;
+}
 
-	if (bound)
+/*
+ * may_read(managed regclass) returns boolean
+ *
+ * The condition of the policy on what stands beside a table: only who may
+ * read all of the table may read its past.  Raises instead of giving false,
+ * since rows that are silently missing would be a wrong past.
+ */
+Datum
+may_read(PG_FUNCTION_ARGS)
+{
+	Oid			relid = PG_GETARG_OID(0);
+
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid),
+				 errdetail("A policy on what stood beside it still asks for it."),
+				 errhint("Call ffs_manage() again for the table.")));
+	if (!ffs_registry_may_read(relid))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for what stands beside table \"%s\"", get_rel_name(relid)),

@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * entries.c
- *		Audit entries that must say what they say in other words: a column
- *		has another name, or the table has a tenant column now.
+ *		Audit entries that follow the table's shape: a column has another
+ *		name, a column is new, or the table has a tenant column now.
  *
  * They belong to the table's owner and are append only even for it.  So they
- * are changed by heap calls: no statement, with the triggers and rules that
+ * are written by heap calls: no statement, with the triggers and rules that
  * users may have put on the table, runs with more rights than theirs, and
  * none runs while the way is open.
  *
@@ -27,6 +27,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "base/errors.h"
 #include "registry/internal.h"
 
 /* The change of one entry: new values for columns of the tuple; false: it stays as it is. */
@@ -295,4 +296,128 @@ ffs_registry_fill_audit_tenant(FfsManaged *m)
 						  " AND COALESCE(e.new_value, e.old_value) -> %s <> 'null'%s"
 						  " ORDER BY a.entry_id, e.entry_id",
 						  table, tenant, audit, audit, tenant, quote_literal_cstr(m->tenant_column), same_entry.data));
+}
+
+/* ---- a column is new ---- */
+
+#define ENTRIES_AT_ONCE	1000
+
+/* Add the rows that a query gives, with a column for each of the audit table's. */
+static void
+add_entries(Relation audit, const char *query)
+{
+	TupleDesc	desc = RelationGetDescr(audit);
+	TupleTableSlot **slots = palloc(sizeof(TupleTableSlot *) * ENTRIES_AT_ONCE);
+	SPIPlanPtr	plan = SPI_prepare(query, 0, NULL);
+	Portal		portal;
+
+	if (plan == NULL)
+		elog(ERROR, "could not prepare: %s", query);
+	for (int i = 0; i < ENTRIES_AT_ONCE; i++)
+		slots[i] = table_slot_create(audit, NULL);
+	portal = SPI_cursor_open(NULL, plan, NULL, NULL, false);
+	for (;;)
+	{
+		uint64		n;
+
+		CHECK_FOR_INTERRUPTS();
+		SPI_cursor_fetch(portal, true, ENTRIES_AT_ONCE);
+		n = SPI_processed;
+		for (uint64 i = 0; i < n; i++)
+		{
+			int			column = 1;
+
+			ExecClearTuple(slots[i]);
+			for (int j = 0; j < desc->natts; j++)
+			{
+				slots[i]->tts_values[j] = (Datum) 0;
+				slots[i]->tts_isnull[j] = true;
+				if (!TupleDescAttr(desc, j)->attisdropped)
+					slots[i]->tts_values[j] = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc,
+															column++, &slots[i]->tts_isnull[j]);
+			}
+			ExecStoreVirtualTuple(slots[i]);
+		}
+		ffs_base_insert_slots(audit, slots, (int) n);
+		for (uint64 i = 0; i < n; i++)
+			ExecClearTuple(slots[i]);
+		SPI_freetuptable(SPI_tuptable);
+		if (n == 0)
+			break;
+	}
+	SPI_cursor_close(portal);
+	SPI_freeplan(plan);
+	for (int i = 0; i < ENTRIES_AT_ONCE; i++)
+		ExecDropSingleTupleTableSlot(slots[i]);
+	pfree(slots);
+	CommandCounterIncrement();
+}
+
+/* What a new column's entry has in a column of the audit table. */
+static const char *
+entry_value(FfsManaged *m, AttrNumber attno, const char *name, const char *column)
+{
+	if (strcmp(name, "entry_id") == 0)
+	{
+		const char *next = ffs_registry_default_of(m->audit, attno);
+
+		if (next == NULL)
+			ereport(ERROR,
+					(errcode(FFS_ERRCODE_HISTORY_OUT_OF_STEP),
+					 errmsg("table \"%s\" has lost the sequence that numbers its entries", get_rel_name(m->audit)),
+					 errdetail("It stands beside the managed table \"%s\".", get_rel_name(m->relid)),
+					 errhint("Give its column entry_id a default from an owned sequence again, as a superuser.")));
+		return next;
+	}
+	if (strcmp(name, "operation") == 0)
+		return "'update'::pg_catalog.text";
+	if (strcmp(name, "field_name") == 0)
+		return psprintf("%s::pg_catalog.text", quote_literal_cstr(column));
+	if (strcmp(name, "old_value") == 0)
+		return "'null'::pg_catalog.jsonb";
+	if (strcmp(name, "new_value") == 0)
+		return psprintf("pg_catalog.to_jsonb(ffs_row.%s)", quote_identifier(column));
+	if (strcmp(name, "changed_at") == 0)
+		return m->stamps ?
+			psprintf("GREATEST(ffstorage.stamp_time(), ffs_row.%s)", quote_identifier(m->columns[FFS_UPDATED_AT])) :
+			"ffstorage.stamp_time()";
+	if (strcmp(name, "changed_by") == 0)
+		return "ffstorage.stamp_actor()";
+	if (strcmp(name, "transaction_id") == 0)
+		return "ffstorage.stamp_xid()";
+	return psprintf("ffs_row.%s", quote_identifier(name));	/* key and tenant */
+}
+
+/*
+ * A new column of a copy_on_change table has values in rows that are there,
+ * by its default: an entry for each, so that a replay knows them.  The owner,
+ * as whom we run, is to see all of them.
+ */
+void
+ffs_registry_audit_new_column(FfsManaged *m, const char *column)
+{
+	char	   *table = ffs_base_relation_name(m->relid);
+	Relation	rel = table_open(m->relid, AccessShareLock);
+	bool		forced = rel->rd_rel->relforcerowsecurity;
+	Relation	audit = table_open(m->audit, RowExclusiveLock);
+	StringInfoData query;
+
+	table_close(rel, NoLock);
+	initStringInfo(&query);
+	for (int i = 0; i < RelationGetDescr(audit)->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(audit), i);
+
+		if (!att->attisdropped)
+			appendStringInfo(&query, "%s%s", query.len > 0 ? ", " : "SELECT ",
+							 entry_value(m, att->attnum, NameStr(att->attname), column));
+	}
+	appendStringInfo(&query, " FROM %s ffs_row WHERE ffs_row.%s IS NOT NULL", table, quote_identifier(column));
+
+	if (forced)
+		ffs_base_run(SPI_OK_UTILITY, "ALTER TABLE %s NO FORCE ROW LEVEL SECURITY", table);
+	add_entries(audit, query.data);
+	if (forced)
+		ffs_base_run(SPI_OK_UTILITY, "ALTER TABLE %s FORCE ROW LEVEL SECURITY", table);
+	table_close(audit, NoLock);
 }

@@ -54,39 +54,6 @@ make_room(Oid side, const char *column)
 	rename_column(side, column, name);
 }
 
-/*
- * Between open_table and close_table the owner, as whom we run, may read and
- * write all of a table of ours: row-level security is not forced, and what is
- * append only is not.  The table stays locked, so nobody else notices.  Never
- * as somebody with more rights: its owner may have put triggers, rules or
- * indexes on it that would run with them.
- */
-static bool
-open_table(Oid relid)
-{
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	bool		forced;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for relation %u", relid);
-	forced = ((Form_pg_class) GETSTRUCT(tuple))->relforcerowsecurity;
-	ReleaseSysCache(tuple);
-	if (forced)
-		ffs_base_run(SPI_OK_UTILITY, "ALTER TABLE %s NO FORCE ROW LEVEL SECURITY", ffs_base_relation_name(relid));
-	if (OidIsValid(ffs_registry_trigger(relid, "ffstorage_read_only")))
-		ffs_base_run(SPI_OK_UTILITY, "ALTER TABLE %s DISABLE TRIGGER ffstorage_read_only", ffs_base_relation_name(relid));
-	return forced;
-}
-
-static void
-close_table(Oid relid, bool forced, bool is_side)
-{
-	if (is_side)
-		ffs_base_run(SPI_OK_UTILITY, "ALTER TABLE %s ENABLE TRIGGER ffstorage_read_only", ffs_base_relation_name(relid));
-	if (forced)
-		ffs_base_run(SPI_OK_UTILITY, "ALTER TABLE %s FORCE ROW LEVEL SECURITY", ffs_base_relation_name(relid));
-}
-
 /* Entries about a column that the table dropped long ago make room, too. */
 static void
 make_room_in_entries(FfsManaged *m, const char *column)
@@ -96,41 +63,6 @@ make_room_in_entries(FfsManaged *m, const char *column)
 	for (int i = 2; get_attnum(m->relid, name) > 0; i++)
 		name = ffs_base_side_name(column, psprintf("_dropped_%d", i));
 	ffs_registry_rename_in_entries(m, column, name);
-}
-
-/*
- * A new column of a copy_on_change table has values in rows that are there,
- * by its default: an entry for each, so that a replay knows them.
- */
-static void
-audit_new_column(FfsManaged *m, const char *column)
-{
-	List	   *columns = list_copy(ffs_registry_key_of(m->relid));
-	bool		in_key = m->tenant_column == NULL;
-	StringInfoData names;
-	ListCell   *lc;
-	bool		table_forced;
-	bool		audit_forced;
-
-	foreach(lc, columns)
-		in_key |= m->tenant_column != NULL && strcmp(lfirst(lc), m->tenant_column) == 0;
-	if (!in_key)
-		columns = lappend(columns, m->tenant_column);
-	initStringInfo(&names);
-	foreach(lc, columns)
-		appendStringInfo(&names, "%s, ", quote_identifier(lfirst(lc)));
-
-	table_forced = open_table(m->relid);
-	audit_forced = open_table(m->audit);
-	ffs_base_run(SPI_OK_INSERT,
-				 "INSERT INTO %s (%soperation, field_name, old_value, new_value, changed_at, changed_by, transaction_id)"
-				 " SELECT %s'update', %s, 'null', pg_catalog.to_jsonb(ffs_row.%s), %s, ffstorage.stamp_actor(), ffstorage.stamp_xid()"
-				 " FROM %s ffs_row WHERE ffs_row.%s IS NOT NULL",
-				 ffs_base_relation_name(m->audit), names.data, names.data, quote_literal_cstr(column), quote_identifier(column),
-				 m->stamps ? psprintf("GREATEST(ffstorage.stamp_time(), %s)", quote_identifier(m->columns[FFS_UPDATED_AT])) : "ffstorage.stamp_time()",
-				 ffs_base_relation_name(m->relid), quote_identifier(column));
-	close_table(m->audit, audit_forced, true);
-	close_table(m->relid, table_forced, false);
 }
 
 static bool
@@ -282,7 +214,7 @@ carry_over(FfsRemembered *before, FfsManaged *m)
 	for (int i = before->natts; m->strategy == FFS_STRATEGY_COPY_ON_CHANGE && i < desc->natts; i++)
 	{
 		if (!TupleDescAttr(desc, i)->attisdropped)
-			audit_new_column(m, NameStr(TupleDescAttr(desc, i)->attname));
+			ffs_registry_audit_new_column(m, NameStr(TupleDescAttr(desc, i)->attname));
 	}
 	if (before->dress || before->tenant_changes)
 		ffs_registry_dress(m);

@@ -114,6 +114,7 @@ extern void ffs_registry_make_views(FfsManaged *m);
 /* entries.c: audit entries in other words */
 extern void ffs_registry_rename_in_entries(FfsManaged *m, const char *from, const char *to);
 extern void ffs_registry_fill_audit_tenant(FfsManaged *m);
+extern void ffs_registry_audit_new_column(FfsManaged *m, const char *column);
 
 /* dress.c: triggers, policies, rights */
 extern List *ffs_registry_members(Oid relid);	/* the root and all its partitions */

@@ -131,6 +131,9 @@ extern void ffs_registry_invalidate(Oid rootid);
  */
 extern char *ffs_registry_amiss(Oid relid);
 
+/* May the current role read what stands beside this root? */
+extern bool ffs_registry_may_read(Oid relid);
+
 /* Is ffstorage itself running DDL now (event triggers then stand aside)? */
 extern bool ffs_registry_in_ddl;
 

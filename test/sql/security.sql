@@ -51,6 +51,21 @@ SELECT last_value FROM asked;
 MERGE INTO rows USING (VALUES (1)) x(i) ON true WHEN MATCHED THEN DELETE;
 SELECT count(*) FROM rows;
 ROLLBACK;
+-- who is bound by policies of the table's own hears of no deleted rows, and of none that is not there
+RESET ROLE;
+SET ROLE sec_owner;
+CREATE TABLE bound (id integer PRIMARY KEY, who text);
+ALTER TABLE bound ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON bound USING (who = current_user);
+SELECT ffs_manage('bound', 'scd2', soft_delete => true);
+GRANT SELECT, INSERT, UPDATE, DELETE ON bound TO sec_app;
+INSERT INTO bound VALUES (1, 'another');
+DELETE FROM bound;
+RESET ROLE;
+SET ROLE sec_app;
+SELECT ffs_update('bound', '{"id": 1, "who": "sec_app"}');
+SELECT ffs_update('bound', '{"id": 2, "who": "sec_app"}');
+SELECT count(*) FROM bound_deleted;
 
 --
 -- an owner, against what stands beside its tables
@@ -83,7 +98,14 @@ DELETE FROM seen;
 RESET ROLE;
 UPDATE audited SET w = 'x' WHERE id = 1;
 SELECT DISTINCT who FROM seen;
+-- and find it append only even while ffstorage itself adds entries
+SET ROLE sec_owner;
+CREATE OR REPLACE FUNCTION note() RETURNS void LANGUAGE sql AS $$DELETE FROM sec.audited_audit$$;
+ALTER TABLE audited ADD COLUMN x integer DEFAULT 1;
 DROP INDEX audited_noted;
+ALTER TABLE audited ADD COLUMN x integer DEFAULT 1;
+SELECT id, operation, old_value, new_value FROM audited_audit WHERE field_name = 'x' ORDER BY entry_id;
+RESET ROLE;
 -- it becomes no part of another table, and gets no parts
 SET ROLE sec_owner;
 CREATE TABLE around (LIKE rows_history) PARTITION BY RANGE (id);
