@@ -17,4 +17,5 @@ ffs_temporal_init(void)
 	ffs_temporal_buffer_init();
 	ffs_temporal_copy_init();
 	ffs_temporal_triggers_init();
+	ffs_temporal_statements_init();
 }

@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * triggers.c
- *		What PostgreSQL calls when a managed table is written.
+ *		What PostgreSQL calls for each row of a managed table that is written.
  *
  * row_change fires before each row, last of the table's BEFORE ROW triggers
  * (the registry keeps it so): what it lets pass is what is stored.  It stamps
- * the new row and hands the old one to the buffers.  statement_end writes the
- * buffers out.  A BEFORE INSERT trigger cannot know whether a row goes in (ON
+ * the new row and hands the old one to the buffers, which are written out when the
+ * statement ends (statements.c).  A BEFORE INSERT trigger cannot know whether a row goes in (ON
  * CONFLICT) or is only half of a move to another partition: is_new_row, in
  * the WHEN clause of an AFTER ROW trigger, is called when it has gone in.
  *
@@ -24,16 +24,12 @@
 #include "access/tableam.h"
 #include "access/tupconvert.h"
 #include "access/xact.h"
-#include "catalog/pg_inherits.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "executor/nodeModifyTable.h"
-#include "executor/spi.h"
 #include "fmgr.h"
-#include "lib/ilist.h"
 #include "nodes/primnodes.h"
 #include "miscadmin.h"
-#include "portability/instr_time.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/typcache.h"
@@ -54,10 +50,6 @@ PG_FUNCTION_INFO_V1(row_change);
 PG_FUNCTION_INFO_V1(row_inserted);
 PG_FUNCTION_INFO_V1(is_new_row);
 PG_FUNCTION_INFO_V1(is_new_row_audited);
-PG_FUNCTION_INFO_V1(statement_begin);
-PG_FUNCTION_INFO_V1(statement_end);
-PG_FUNCTION_INFO_V1(table_truncate);
-PG_FUNCTION_INFO_V1(side_read_only);
 
 /* The last row that BEFORE UPDATE saw in a partition. */
 static struct
@@ -96,72 +88,6 @@ static struct
 	int32		version;
 	const char *operation;
 }			restoring;
-
-/*
- * What the statements of this transaction did to a table, until they end:
- * for the figures, and whether inserts must look for ends of lives.
- */
-typedef struct Activity
-{
-	dlist_node	node;
-	Oid			rootid;
-	SubTransactionId subid;
-	bool		ends_seen;		/* ends of lives at or after our stamp, or our own */
-	Oid			direct;			/* the partition that an INSERT named itself */
-	bool		unprobed;		/* rows came without a look at the ends of lives */
-	bool		rekeyed;		/* an UPDATE of the running statement began lives */
-	uint64		arrivals;		/* rows passed by BEFORE INSERT that is_new_row has yet to see */
-	int			truncating;		/* partitions that TRUNCATE of their root has yet to come to */
-	uint64		rows[FFS_OP_TRUNCATE + 1];
-	bool		started[FFS_OP_TRUNCATE + 1];
-	instr_time	start[FFS_OP_TRUNCATE + 1];
-} Activity;
-
-static dlist_head activities = DLIST_STATIC_INIT(activities);
-
-static Activity *
-activity_of(Oid rootid)
-{
-	SubTransactionId subid = GetCurrentSubTransactionId();
-	dlist_iter	iter;
-	Activity   *activity;
-
-	dlist_foreach(iter, &activities)
-	{
-		activity = dlist_container(Activity, node, iter.cur);
-		if (activity->rootid == rootid && activity->subid == subid)
-			return activity;
-	}
-	activity = MemoryContextAllocZero(TopTransactionContext, sizeof(Activity));
-	activity->rootid = rootid;
-	activity->subid = subid;
-	dlist_push_head(&activities, &activity->node);
-	return activity;
-}
-
-/* ---- checks of the protocol ---- */
-
-static TriggerData *
-trigger_data(FunctionCallInfo fcinfo, const char *name)
-{
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"%s\" was not called by a trigger", name),
-				 errdetail("It is one of the functions that ffs_manage() makes triggers of."),
-				 errhint("Write to the managed table instead.")));
-	return (TriggerData *) fcinfo->context;
-}
-
-static void
-wrong_event(const char *name, const char *when)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-			 errmsg("function \"%s\" was called by a trigger of another kind", name),
-			 errdetail("It must fire %s.", when),
-			 errhint("Let ffs_manage() make the table's triggers.")));
-}
 
 /* ---- stamps ---- */
 
@@ -227,8 +153,8 @@ forget_move(void)
  * A row left its partition and never arrived: a user's trigger suppressed the
  * INSERT.  That is a deletion.
  */
-static void
-settle_lost_move(void)
+void
+ffs_temporal_settle_lost_move(void)
 {
 	FfsTable   *table = move.source;
 	HeapTuple	row = move.row;
@@ -247,7 +173,7 @@ settle_lost_move(void)
 		/* the UPDATE has closed the version that others saw; it was the last */
 		at = DatumGetTimestampTz(heap_getattr(row, table->stamp[FFS_VALID_FROM], desc, &isnull));
 		ffs_temporal_amend_end(table, row, desc, "delete");
-		activity_of(table->rootid)->ends_seen = true;
+		ffs_temporal_activity(table->rootid)->ends_seen = true;
 	}
 	else if (table->strategy == FFS_STRATEGY_COPY_ON_CHANGE)
 		ffs_temporal_audit_row(table, row, desc, "delete", false, at);
@@ -377,9 +303,9 @@ insert_row(TriggerData *td, FfsTable *table)
 		last_insert.moved = true;
 		return tuple;
 	}
-	settle_lost_move();
+	ffs_temporal_settle_lost_move();
 
-	if (table->relid != table->rootid && activity_of(table->rootid)->direct == table->relid &&
+	if (table->relid != table->rootid && ffs_temporal_activity(table->rootid)->direct == table->relid &&
 		!fits_partition(td->tg_relation, td->tg_trigslot))
 		return tuple;
 
@@ -400,7 +326,7 @@ insert_row(TriggerData *td, FfsTable *table)
 	now = ffs_temporal_now();
 	if (table->strategy == FFS_STRATEGY_SCD2)
 	{
-		Activity   *activity = activity_of(table->rootid);
+		FfsActivity *activity = ffs_temporal_activity(table->rootid);
 		TimestampTz end;
 
 		if (ffs_temporal_buffer_pending(table->rootid))
@@ -432,7 +358,7 @@ insert_row(TriggerData *td, FfsTable *table)
 
 	last_insert.rootid = table->rootid;
 	last_insert.moved = false;
-	activity_of(table->rootid)->arrivals++;
+	ffs_temporal_activity(table->rootid)->arrivals++;
 	return with_values(tuple, desc, &nv);
 }
 
@@ -522,7 +448,7 @@ version_row(FfsTable *table, TriggerData *td, bool key_changed, NewValues *nv)
 		ffs_temporal_close_version(table, td->tg_trigtuple, desc, at, key_changed ? "rekey" : "update");
 	if (key_changed)
 	{
-		Activity   *activity = activity_of(table->rootid);
+		FfsActivity *activity = ffs_temporal_activity(table->rootid);
 
 		activity->ends_seen = true;
 		activity->rekeyed = true;
@@ -572,7 +498,7 @@ update_row(TriggerData *td, FfsTable *table)
 	NewValues	nv = {.n = 0};
 	bool		key_changed;
 
-	settle_lost_move();
+	ffs_temporal_settle_lost_move();
 	if (table->tenant != 0)
 	{
 		check_tenant(table, td->tg_trigtuple, desc);
@@ -680,23 +606,23 @@ delete_row(TriggerData *td, FfsTable *table)
 		return false;
 	}
 
-	settle_lost_move();
+	ffs_temporal_settle_lost_move();
 	check_tenant(table, td->tg_trigtuple, desc);
 	ffs_temporal_end_row(table, td->tg_trigtuple, desc, "delete");
 	if (table->strategy == FFS_STRATEGY_SCD2)
-		activity_of(table->rootid)->ends_seen = true;
+		ffs_temporal_activity(table->rootid)->ends_seen = true;
 	return true;
 }
 
 Datum
 row_change(PG_FUNCTION_ARGS)
 {
-	TriggerData *td = trigger_data(fcinfo, "row_change");
+	TriggerData *td = ffs_temporal_trigger_data(fcinfo, "row_change");
 	FfsTable   *table;
 	HeapTuple	result;
 
 	if (!TRIGGER_FIRED_BEFORE(td->tg_event) || !TRIGGER_FIRED_FOR_ROW(td->tg_event))
-		wrong_event("row_change", "BEFORE ROW");
+		ffs_temporal_wrong_event("row_change", "BEFORE ROW");
 	table = ffs_registry_get(RelationGetRelid(td->tg_relation), true);
 	ffs_temporal_note_write();
 
@@ -705,12 +631,12 @@ row_change(PG_FUNCTION_ARGS)
 	else if (TRIGGER_FIRED_BY_UPDATE(td->tg_event))
 	{
 		result = update_row(td, table);
-		activity_of(table->rootid)->rows[FFS_OP_UPDATE]++;
+		ffs_temporal_activity(table->rootid)->rows[FFS_OP_UPDATE]++;
 	}
 	else
 	{
 		if (delete_row(td, table))
-			activity_of(table->rootid)->rows[FFS_OP_DELETE]++;
+			ffs_temporal_activity(table->rootid)->rows[FFS_OP_DELETE]++;
 		result = td->tg_trigtuple;
 	}
 	return PointerGetDatum(result);
@@ -723,7 +649,7 @@ count_new_row(void)
 	Oid			rootid = OidIsValid(last_insert.rootid) ? last_insert.rootid : ffs_temporal_copying();
 
 	if (OidIsValid(rootid) && !last_insert.moved)
-		activity_of(rootid)->rows[FFS_OP_INSERT]++;
+		ffs_temporal_activity(rootid)->rows[FFS_OP_INSERT]++;
 	last_insert.rootid = InvalidOid;
 	last_insert.moved = false;
 }
@@ -787,12 +713,12 @@ is_new_row_audited(PG_FUNCTION_ARGS)
 	if (!moved)
 	{
 		FfsTable   *table = ffs_registry_get(relid, true);
-		Activity   *activity = activity_of(table->rootid);
+		FfsActivity *activity = ffs_temporal_activity(table->rootid);
 		HeapTupleData tuple;
 		const char *operation = ffs_temporal_restoring(table->rootid);
 
 		if (table->strategy != FFS_STRATEGY_COPY_ON_CHANGE)
-			wrong_event("is_new_row", "on a table with strategy copy_on_change");
+			ffs_temporal_wrong_event("is_new_row", "on a table with strategy copy_on_change");
 		/* a trigger of the user's with this WHEN clause makes no entry of what did not come in */
 		if (activity->arrivals > 0)
 			activity->arrivals--;
@@ -815,185 +741,9 @@ is_new_row_audited(PG_FUNCTION_ARGS)
 Datum
 row_inserted(PG_FUNCTION_ARGS)
 {
-	(void) trigger_data(fcinfo, "row_inserted");
-	wrong_event("row_inserted", "never, behind its WHEN clause");
+	(void) ffs_temporal_trigger_data(fcinfo, "row_inserted");
+	ffs_temporal_wrong_event("row_inserted", "never, behind its WHEN clause");
 	PG_RETURN_NULL();
-}
-
-/* ---- statements ---- */
-
-static FfsOperation
-event_operation(TriggerEvent event)
-{
-	if (TRIGGER_FIRED_BY_INSERT(event))
-		return FFS_OP_INSERT;
-	if (TRIGGER_FIRED_BY_UPDATE(event))
-		return FFS_OP_UPDATE;
-	if (TRIGGER_FIRED_BY_DELETE(event))
-		return FFS_OP_DELETE;
-	return FFS_OP_TRUNCATE;
-}
-
-Datum
-statement_begin(PG_FUNCTION_ARGS)
-{
-	TriggerData *td = trigger_data(fcinfo, "statement_begin");
-	FfsTable   *table;
-	FfsOperation op = event_operation(td->tg_event);
-	Activity   *activity;
-
-	if (!TRIGGER_FIRED_FOR_STATEMENT(td->tg_event))
-		wrong_event("statement_begin", "for each statement");
-	table = ffs_registry_get(RelationGetRelid(td->tg_relation), true);
-	ffs_stats_begin(table->rootid, op);
-	if (table->tenant != 0)
-		ffs_tenancy_check_statement(table->rootid);
-	activity = activity_of(table->rootid);
-	if (!activity->started[op])
-	{
-		activity->started[op] = true;
-		if (ffs_stats_enabled())
-			INSTR_TIME_SET_CURRENT(activity->start[op]);
-	}
-	if (op == FFS_OP_INSERT)
-		activity->direct = table->relid != table->rootid ? table->relid : InvalidOid;
-	if (op == FFS_OP_INSERT && ffs_temporal_copy_begins(RelationGetRelid(td->tg_relation)))
-	{
-		ffs_temporal_note_write();
-		activity->unprobed = true;
-	}
-	else if (table->strategy == FFS_STRATEGY_SCD2 && op == FFS_OP_INSERT && !activity->ends_seen)
-		activity->ends_seen = ffs_temporal_any_end(table);
-	return PointerGetDatum(NULL);
-}
-
-static void
-count_statement(Activity *activity, FfsOperation op, uint64 calls)
-{
-	if (ffs_stats_enabled())
-	{
-		instr_time	elapsed;
-
-		INSTR_TIME_SET_CURRENT(elapsed);
-		if (activity->started[op])
-			INSTR_TIME_SUBTRACT(elapsed, activity->start[op]);
-		else
-			INSTR_TIME_SET_ZERO(elapsed);
-		ffs_stats_count(activity->rootid, op, calls, activity->rows[op],
-						(uint64) (INSTR_TIME_GET_DOUBLE(elapsed) * 1e9));
-	}
-	activity->rows[op] = 0;
-	activity->started[op] = false;
-}
-
-Datum
-statement_end(PG_FUNCTION_ARGS)
-{
-	TriggerData *td = trigger_data(fcinfo, "statement_end");
-	FfsTable   *table;
-	FfsOperation op = event_operation(td->tg_event);
-	Activity   *activity;
-
-	if (!TRIGGER_FIRED_FOR_STATEMENT(td->tg_event) || !TRIGGER_FIRED_AFTER(td->tg_event))
-		wrong_event("statement_end", "AFTER STATEMENT");
-	table = ffs_registry_get(RelationGetRelid(td->tg_relation), true);
-	settle_lost_move();
-	ffs_temporal_buffer_flush(table->rootid);
-	activity = activity_of(table->rootid);
-	if (table->strategy == FFS_STRATEGY_SCD2 &&
-		(op == FFS_OP_INSERT || (op == FFS_OP_UPDATE && activity->rekeyed)))
-	{
-		ffs_temporal_settle_inserts(table, !activity->unprobed);
-		activity->rekeyed = activity->unprobed = false;
-	}
-	count_statement(activity, op, 1);
-	return PointerGetDatum(NULL);
-}
-
-/* Every row of one table, before TRUNCATE takes them. */
-static uint64
-end_all_rows(Relation rel, FfsTable *table)
-{
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL);
-	TupleTableSlot *slot = table_slot_create(rel, NULL);
-	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "ffstorage truncate",
-													  ALLOCSET_DEFAULT_SIZES);
-	uint64		n = 0;
-
-	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
-	{
-		MemoryContext old = MemoryContextSwitchTo(row_context);
-		bool		should_free;
-		HeapTuple	tuple = ExecFetchSlotHeapTuple(slot, false, &should_free);
-
-		CHECK_FOR_INTERRUPTS();
-		ffs_temporal_end_row(table, tuple, RelationGetDescr(rel), "truncate");
-		n++;
-		MemoryContextSwitchTo(old);
-		MemoryContextReset(row_context);
-	}
-	ExecDropSingleTupleTableSlot(slot);
-	table_endscan(scan);
-	UnregisterSnapshot(snapshot);
-	MemoryContextDelete(row_context);
-	return n;
-}
-
-Datum
-table_truncate(PG_FUNCTION_ARGS)
-{
-	TriggerData *td = trigger_data(fcinfo, "table_truncate");
-	FfsTable   *table;
-	Activity   *activity;
-	bool		is_call = true;
-
-	if (!TRIGGER_FIRED_BEFORE(td->tg_event) || !TRIGGER_FIRED_BY_TRUNCATE(td->tg_event))
-		wrong_event("table_truncate", "BEFORE TRUNCATE");
-	table = ffs_registry_get(RelationGetRelid(td->tg_relation), true);
-	activity = activity_of(table->rootid);
-
-	/*
-	 * TRUNCATE of a partitioned table fires here for it and then for each of
-	 * its partitions: that is one call.
-	 */
-	if (activity->truncating > 0)
-	{
-		activity->truncating--;
-		is_call = false;
-	}
-	else if (td->tg_relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
-		activity->truncating = list_length(find_all_inheritors(RelationGetRelid(td->tg_relation), NoLock, NULL)) - 1;
-	if (is_call)
-		ffs_stats_begin(table->rootid, FFS_OP_TRUNCATE);
-	if (table->tenant != 0)
-		ffs_tenancy_check_truncate(table->rootid);
-	INSTR_TIME_SET_CURRENT(activity->start[FFS_OP_TRUNCATE]);
-	activity->started[FFS_OP_TRUNCATE] = true;
-
-	if (td->tg_relation->rd_rel->relkind == RELKIND_RELATION)
-	{
-		ffs_temporal_note_write();
-		activity->rows[FFS_OP_TRUNCATE] = end_all_rows(td->tg_relation, table);
-		ffs_temporal_buffer_flush(table->rootid);
-		activity->ends_seen = true;
-	}
-	count_statement(activity, FFS_OP_TRUNCATE, is_call ? 1 : 0);
-	return PointerGetDatum(NULL);
-}
-
-Datum
-side_read_only(PG_FUNCTION_ARGS)
-{
-	TriggerData *td = trigger_data(fcinfo, "side_read_only");
-
-	if (!superuser())
-		ereport(ERROR,
-				(errcode(FFS_ERRCODE_HISTORY_READ_ONLY),
-				 errmsg("table \"%s\" is append only", RelationGetRelationName(td->tg_relation)),
-				 errdetail("It stands beside a managed table, and is written by ffstorage alone."),
-				 errhint("Change the managed table itself; only a superuser may change what is kept of its past.")));
-	return PointerGetDatum(td->tg_trigtuple);
 }
 
 /* ---- restore ---- */
@@ -1031,54 +781,16 @@ reset(void)
 static void
 xact_callback(XactEvent event, void *arg pg_attribute_unused())
 {
-	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
-		return;
-	reset();
-	dlist_init(&activities);	/* they go with TopTransactionContext */
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+		reset();
 }
 
 static void
-subxact_callback(SubXactEvent event, SubTransactionId subid,
-				 SubTransactionId parent, void *arg pg_attribute_unused())
+subxact_callback(SubXactEvent event, SubTransactionId subid pg_attribute_unused(),
+				 SubTransactionId parent pg_attribute_unused(), void *arg pg_attribute_unused())
 {
-	dlist_mutable_iter iter;
-
-	if (event != SUBXACT_EVENT_ABORT_SUB && event != SUBXACT_EVENT_COMMIT_SUB)
-		return;
 	if (event == SUBXACT_EVENT_ABORT_SUB)
 		reset();
-	dlist_foreach_modify(iter, &activities)
-	{
-		Activity   *activity = dlist_container(Activity, node, iter.cur);
-
-		if (activity->subid != subid)
-			continue;
-		/* all statements of the subtransaction have ended */
-		dlist_delete(&activity->node);
-		if (event == SUBXACT_EVENT_COMMIT_SUB && activity->ends_seen)
-		{
-			Oid			rootid = activity->rootid;
-			dlist_iter	it;
-			bool		merged = false;
-
-			dlist_foreach(it, &activities)
-			{
-				Activity   *other = dlist_container(Activity, node, it.cur);
-
-				if (other->rootid == rootid && other->subid == parent)
-				{
-					other->ends_seen = true;
-					merged = true;
-				}
-			}
-			if (!merged)
-			{
-				memset(activity->rows, 0, sizeof(activity->rows));
-				activity->subid = parent;
-				dlist_push_tail(&activities, &activity->node);
-			}
-		}
-	}
 }
 
 void

@@ -7,7 +7,8 @@
  * buffer.c			rows on their way to side tables
  * capture.c		what a change leaves behind: history, audit, deleted rows
  * copy.c			COPY at its own speed
- * triggers.c		what PostgreSQL calls
+ * statements.c		what PostgreSQL calls for each statement
+ * triggers.c		what PostgreSQL calls for each row
  *
  *-------------------------------------------------------------------------
  */
@@ -20,9 +21,14 @@
 #include "access/transam.h"
 #include "access/tupdesc.h"
 #include "datatype/timestamp.h"
+#include "commands/trigger.h"
 #include "executor/tuptable.h"
+#include "fmgr.h"
+#include "lib/ilist.h"
+#include "portability/instr_time.h"
 
 #include "registry/registry.h"
+#include "stats/stats.h"
 
 /* ---- transaction.c ---- */
 
@@ -112,9 +118,41 @@ extern bool ffs_temporal_copy_begins(Oid relid);
 /* The managed table that such a COPY fills now; InvalidOid where none runs. */
 extern Oid	ffs_temporal_copying(void);
 
+/* ---- statements.c ---- */
+
+/*
+ * What the statements of this transaction did to a table, until they end:
+ * for the figures, and whether inserts must look for ends of lives.
+ */
+typedef struct FfsActivity
+{
+	dlist_node	node;
+	Oid			rootid;
+	SubTransactionId subid;
+	bool		ends_seen;		/* ends of lives at or after our stamp, or our own */
+	Oid			direct;			/* the partition that an INSERT named itself */
+	bool		unprobed;		/* rows came without a look at the ends of lives */
+	bool		rekeyed;		/* an UPDATE of the running statement began lives */
+	uint64		arrivals;		/* rows passed by BEFORE INSERT that is_new_row has yet to see */
+	int			truncating;		/* partitions that TRUNCATE of their root has yet to come to */
+	uint64		rows[FFS_OP_TRUNCATE + 1];
+	bool		started[FFS_OP_TRUNCATE + 1];
+	instr_time	start[FFS_OP_TRUNCATE + 1];
+} FfsActivity;
+
+extern void ffs_temporal_statements_init(void);
+/* What the current subtransaction is doing to a table. */
+extern FfsActivity *ffs_temporal_activity(Oid rootid);
+/* The trigger's data; error unless called by a trigger. */
+extern TriggerData *ffs_temporal_trigger_data(FunctionCallInfo fcinfo, const char *name);
+/* Error: the function belongs to another kind of trigger. */
+extern void ffs_temporal_wrong_event(const char *name, const char *when);
+
 /* ---- triggers.c ---- */
 
 extern void ffs_temporal_triggers_init(void);
+/* A row that left its partition and did not arrive in another was deleted. */
+extern void ffs_temporal_settle_lost_move(void);
 /* NULL, or the operation that ffs_temporal_begin_restore() announced for rootid. */
 extern const char *ffs_temporal_restoring(Oid rootid);
 
