@@ -27,6 +27,13 @@ PG_CONFIG ?= pg_config
 # Warnings are for our own code: the server's headers count as the system's.
 PG_CPPFLAGS = -isystem $(shell $(PG_CONFIG) --includedir-server) -Isrc -DFFS_EXTENSION_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS = -Wno-declaration-after-statement
+# clang does not see that the server's macros are the system's (format names
+# and casts that gcc knows, the parameter of PG_FUNCTION_ARGS), nor all of the
+# options that a server built by gcc hands on.
+ifneq (,$(findstring clang,$(CC)))
+PG_CFLAGS += -Wno-unknown-warning-option -Wno-ignored-optimization-argument -Wno-ignored-attributes \
+	-Wno-unused-parameter -Wno-cast-function-type -Wno-cast-function-type-mismatch
+endif
 
 ifneq (,$(filter demo test,$(MAKECMDGOALS)))
 demo test:
