@@ -39,3 +39,4 @@ SET client_min_messages = error;
 SELECT format('DROP SCHEMA %s_%s CASCADE', x, combo) FROM lab.combos, unnest(ARRAY['u', 'm']) x \gexec
 \set ECHO all
 DROP SCHEMA lab CASCADE;
+DROP EXTENSION ffstorage;

@@ -65,15 +65,16 @@ BEGIN
 		END IF;
 		RETURN QUERY EXECUTE format($q$
 			WITH all_versions AS (
-				SELECT %1$s, %2$s AS v, %3$s AS f, %4$s AS x, valid_to AS t, end_operation AS op, ended_by, end_transaction_id AS ex, false AS current FROM %5$s
+				SELECT %1$s, %2$s AS l_v, %3$s AS l_f, %4$s AS l_x, valid_to AS l_t, end_operation AS l_op, ended_by AS l_by, end_transaction_id AS l_ex, false AS l_current FROM %5$s
 				UNION ALL
 				SELECT %1$s, %2$s, %3$s, %4$s, NULL, NULL, NULL, NULL, true FROM %6$s),
 			w AS (
-				SELECT ROW(%1$s)::text AS key, v, f, t, x, op, ended_by, ex, current,
-				       lag(v) OVER life AS pv, lag(t) OVER life AS pt, lag(op) OVER life AS pop,
-				       lead(v) OVER life IS NULL AS is_last, row_number() OVER life = 1 AS is_first,
-				       count(*) FILTER (WHERE current) OVER (PARTITION BY %1$s) AS ncurrent
-				  FROM all_versions WINDOW life AS (PARTITION BY %1$s ORDER BY f, t NULLS LAST))
+				SELECT ROW(%1$s)::text AS key, l_v AS v, l_f AS f, l_t AS t, l_x AS x, l_op AS op, l_by AS ended_by, l_ex AS ex, l_current AS current,
+				       lag(l_v) OVER life AS pv, lag(l_t) OVER life AS pt, lag(l_op) OVER life AS pop,
+				       lead(l_v) OVER life IS NULL AS is_last, row_number() OVER life = 1 AS is_first,
+				       array_agg(l_v + 1) FILTER (WHERE l_op IN ('delete', 'truncate')) OVER life AS resumable,
+				       count(*) FILTER (WHERE l_current) OVER (PARTITION BY %1$s) AS ncurrent
+				  FROM all_versions WINDOW life AS (PARTITION BY %1$s ORDER BY l_f, l_t NULLS LAST))
 			SELECT format('law 2: key %%s version %%s: %%s', key, v, what)
 			  FROM w, LATERAL (VALUES
 				(v IS NULL OR f IS NULL OR x IS NULL, 'a stamp is NULL'),
@@ -84,7 +85,7 @@ BEGIN
 				(is_first AND v <> 1, 'the first life begins later than version 1'),
 				(pop IN ('update', 'revert', 'transfer') AND v <> pv + 1, format('follows version %%s', pv)),
 				(pop IN ('update', 'revert', 'transfer') AND f <> pt, format('%%s between versions', CASE WHEN f > pt THEN 'gap' ELSE 'overlap' END)),
-				(pop NOT IN ('update', 'revert', 'transfer') AND NOT (v = 1 OR %7$L AND v = pv + 1), format('neither begins a life nor goes on with one that ended at version %%s by %%s', pv, pop)),
+				(pop NOT IN ('update', 'revert', 'transfer') AND NOT (v = 1 OR %7$L AND (v = pv + 1 OR v = ANY (resumable))), format('neither begins a life nor goes on with one that ended at version %%s by %%s', pv, pop)),
 				(pop NOT IN ('update', 'revert', 'transfer') AND f <= pt, 'begins no later than the last life ended'),
 				(is_last AND NOT current AND op IN ('update', 'revert', 'transfer'), 'the row is gone, but its last version ends with ' || op),
 				(current AND NOT is_last, 'the current version is not the last'),
@@ -95,13 +96,13 @@ BEGIN
 
 		IF m.stamps THEN
 			RETURN QUERY EXECUTE format($q$
-				WITH v AS (SELECT %1$s, %2$s AS v, %3$s AS f, %7$I AS c, %8$I AS cb, %9$I AS u FROM %5$s
+				WITH all_versions AS (SELECT %1$s, %2$s AS l_v, %3$s AS l_f, %7$I AS l_c, %8$I AS l_cb, %9$I AS l_u FROM %5$s
 				           UNION ALL SELECT %1$s, %2$s, %3$s, %7$I, %8$I, %9$I FROM %6$s),
-				w AS (SELECT ROW(%1$s)::text AS key, v, f, c, cb, u, lag(c) OVER life AS pc, lag(cb) OVER life AS pcb
-				        FROM v WINDOW life AS (PARTITION BY %1$s ORDER BY f))
+				w AS (SELECT ROW(%1$s)::text AS key, l_v AS v, l_f AS f, l_c AS c, l_cb AS cb, l_u AS u, array_agg(ROW(l_v, l_c, l_cb)::text) OVER life AS before
+				        FROM all_versions WINDOW life AS (PARTITION BY %1$s ORDER BY l_f))
 				SELECT format('law 2: key %%s version %%s: %%s', key, v, what)
 				  FROM w, LATERAL (VALUES
-					(v > 1 AND (c IS DISTINCT FROM pc OR cb IS DISTINCT FROM pcb), 'created_at or created_by changed within a life'),
+					(v > 1 AND NOT ROW(v - 1, c, cb)::text = ANY (before), 'created_at or created_by changed within a life'),
 					(u IS DISTINCT FROM f, 'updated_at is not valid_from'),
 					(c > f, 'created_at is later than valid_from')
 				  ) AS checks(broken, what)
@@ -113,12 +114,12 @@ BEGIN
 		SELECT format('%I.%I', n.nspname, m.as_of_function) INTO aof
 		  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = laws.relation;
 		RETURN QUERY EXECUTE format($q$
-			(SELECT 'law 3: in the table, not as of infinity: ' || r FROM (SELECT to_jsonb(t)::text FROM %1$s t EXCEPT ALL SELECT to_jsonb(t)::text FROM %2$s('infinity') t) AS d(r))
+			(SELECT 'law 3: in the table, not as of infinity: ' || r FROM (SELECT to_jsonb(laws_row)::text FROM %1$s laws_row EXCEPT ALL SELECT to_jsonb(laws_row)::text FROM %2$s('infinity') laws_row) AS d(r))
 			UNION ALL
-			(SELECT 'law 3: as of infinity, not in the table: ' || r FROM (SELECT to_jsonb(t)::text FROM %2$s('infinity') t EXCEPT ALL SELECT to_jsonb(t)::text FROM %1$s t) AS d(r))
+			(SELECT 'law 3: as of infinity, not in the table: ' || r FROM (SELECT to_jsonb(laws_row)::text FROM %2$s('infinity') laws_row EXCEPT ALL SELECT to_jsonb(laws_row)::text FROM %1$s laws_row) AS d(r))
 			UNION ALL
-			(SELECT 'law 3: in the table, not current among versions: ' || r FROM (SELECT to_jsonb(t)::text FROM %1$s t EXCEPT ALL
-				SELECT (to_jsonb(v) - ARRAY['valid_to', 'end_operation', 'ended_by', 'end_transaction_id', 'is_current'])::text FROM %3$s v WHERE v.is_current AND v.valid_to IS NULL) AS d(r))
+			(SELECT 'law 3: in the table, not current among versions: ' || r FROM (SELECT to_jsonb(laws_row)::text FROM %1$s laws_row EXCEPT ALL
+				SELECT (to_jsonb(laws_row) - ARRAY['valid_to', 'end_operation', 'ended_by', 'end_transaction_id', 'is_current'])::text FROM %3$s laws_row WHERE laws_row.is_current AND laws_row.valid_to IS NULL) AS d(r))
 			UNION ALL
 			SELECT format('law 3: %%s versions, but %%s rows and %%s closed versions', v, t, h)
 			  FROM (SELECT count(*) FROM %3$s) AS v(v), (SELECT count(*) FROM %1$s) AS t(t), (SELECT count(*) FROM %4$s) AS h(h)
@@ -153,7 +154,7 @@ BEGIN
 				SELECT w.key, w.life, w.begins, w.is_last, w.new_value || coalesce(f.set, jsonb_build_object()) AS state
 				  FROM whole w LEFT JOIN fields f USING (key, life)),
 			rows AS (
-				SELECT ROW(%1$s)::text AS key, to_jsonb(t) AS r FROM %3$s t),
+				SELECT ROW(%1$s)::text AS key, to_jsonb(laws_row) AS r FROM %3$s laws_row),
 			replayed AS (
 				SELECT key, to_jsonb(jsonb_populate_record(NULL::%3$s, state)) AS r FROM lives WHERE is_last AND begins)
 			SELECT format('law 4: entry %%s of key %%s (%%s): %%s', entry_id, key, operation, what)
@@ -263,7 +264,7 @@ BEGIN
 	  INTO outside, source
 	  FROM ffstorage.managed m JOIN pg_class c ON c.oid = m.relation JOIN pg_namespace n ON n.oid = c.relnamespace
 	 WHERE m.relation = laws_state.relation;
-	EXECUTE format('SELECT count(*) || '' '' || coalesce(md5(string_agg(r, chr(10) ORDER BY r)), '''') FROM (SELECT (to_jsonb(t) - $1)::text FROM %s t) AS x(r)', source)
+	EXECUTE format('SELECT count(*) || '' '' || coalesce(md5(string_agg(r, chr(10) ORDER BY r)), '''') FROM (SELECT (to_jsonb(laws_row) - $1)::text FROM %s laws_row) AS x(r)', source)
 	   INTO result USING outside;
 	RETURN result;
 END

@@ -281,31 +281,48 @@ ffs_base_run(int expect, const char *fmt,...)
 
 /* ---- rows by key ---- */
 
-bool
-ffs_base_fetch_by_key(Relation rel, Relation index, int nkeys, const Datum *values,
-					  Snapshot snapshot, bool backward, TupleTableSlot *slot)
+/* `until`, where not NULL, bounds the index column after the keys from above. */
+static bool
+fetch(Relation rel, Relation index, int nkeys, const Datum *values, const Datum *until,
+	  Snapshot snapshot, bool backward, TupleTableSlot *slot)
 {
 	ScanKeyData keys[INDEX_MAX_KEYS];
 	IndexScanDesc scan;
+	int			nscankeys = nkeys + (until != NULL ? 1 : 0);
 	bool		found;
 
-	for (int i = 0; i < nkeys; i++)
+	for (int i = 0; i < nscankeys; i++)
 	{
+		StrategyNumber strategy = i < nkeys ? BTEqualStrategyNumber : BTLessEqualStrategyNumber;
 		Oid			type = index->rd_opcintype[i];
-		Oid			op = get_opfamily_member(index->rd_opfamily[i], type, type, BTEqualStrategyNumber);
+		Oid			op = get_opfamily_member(index->rd_opfamily[i], type, type, strategy);
 
 		if (!OidIsValid(op))
-			elog(ERROR, "missing equality operator in index \"%s\"", RelationGetRelationName(index));
-		ScanKeyEntryInitialize(&keys[i], 0, i + 1, BTEqualStrategyNumber, InvalidOid,
-							   index->rd_indcollation[i], get_opcode(op), values[i]);
+			elog(ERROR, "missing comparison operator in index \"%s\"", RelationGetRelationName(index));
+		ScanKeyEntryInitialize(&keys[i], 0, i + 1, strategy, InvalidOid,
+							   index->rd_indcollation[i], get_opcode(op), i < nkeys ? values[i] : *until);
 	}
-	scan = index_beginscan(rel, index, snapshot, nkeys, 0);
-	index_rescan(scan, keys, nkeys, NULL, 0);
+	scan = index_beginscan(rel, index, snapshot, nscankeys, 0);
+	index_rescan(scan, keys, nscankeys, NULL, 0);
 	found = index_getnext_slot(scan, backward ? BackwardScanDirection : ForwardScanDirection, slot);
 	if (found)
 		ExecMaterializeSlot(slot);
 	index_endscan(scan);
 	return found;
+}
+
+bool
+ffs_base_fetch_by_key(Relation rel, Relation index, int nkeys, const Datum *values,
+					  Snapshot snapshot, bool backward, TupleTableSlot *slot)
+{
+	return fetch(rel, index, nkeys, values, NULL, snapshot, backward, slot);
+}
+
+bool
+ffs_base_fetch_last_until(Relation rel, Relation index, int nkeys, const Datum *values, Datum until,
+						  Snapshot snapshot, TupleTableSlot *slot)
+{
+	return fetch(rel, index, nkeys, values, &until, snapshot, true, slot);
 }
 
 /*

@@ -97,6 +97,10 @@ extern bool ffs_base_is_running(void);
 extern bool ffs_base_fetch_by_key(Relation rel, Relation index, int nkeys, const Datum *values,
 								  Snapshot snapshot, bool backward, TupleTableSlot *slot);
 
+/* The same, backward, with the index column after the keys at most `until`. */
+extern bool ffs_base_fetch_last_until(Relation rel, Relation index, int nkeys, const Datum *values, Datum until,
+									  Snapshot snapshot, TupleTableSlot *slot);
+
 /* Insert slots into a heap with their index entries (unique checks included); no triggers, no constraints, no rights.  Index expressions run as the table's owner. */
 extern void ffs_base_insert_slots(Relation rel, TupleTableSlot **slots, int nslots);
 

@@ -161,8 +161,10 @@ lock_deleted_row(const FfsTable *table, Relation deleted, Datum *key, TupleTable
 
 /*
  * The version that the restored row takes: the next after the last one that
- * its life has in history.  A row of version 1 whose deletion closed no
- * version was seen by nobody else: it begins a life.
+ * its life has in history.  That is the last one that began before the row was
+ * deleted: meanwhile the key may have had another life, which a change of the
+ * key ended.  A row of version 1 whose deletion closed no version was seen by
+ * nobody else: it begins a life.
  */
 static int32
 next_version(const FfsTable *table, TupleTableSlot *deleted, Datum *key, TimestampTz deleted_at)
@@ -170,6 +172,8 @@ next_version(const FfsTable *table, TupleTableSlot *deleted, Datum *key, Timesta
 	Relation	history;
 	Relation	index;
 	TupleTableSlot *slot;
+	Datum		valid_from;
+	bool		isnull;
 	int32		version = 1;
 
 	if (table->strategy != FFS_STRATEGY_SCD2)
@@ -177,12 +181,12 @@ next_version(const FfsTable *table, TupleTableSlot *deleted, Datum *key, Timesta
 	history = table_open(table->history, AccessShareLock);
 	index = index_open(table->history_pk, AccessShareLock);
 	slot = table_slot_create(history, NULL);
+	valid_from = slot_getattr(deleted, deleted_attribute(table, table->stamp[FFS_VALID_FROM]), &isnull);
 	PushActiveSnapshot(GetTransactionSnapshot());
-	if (ffs_base_fetch_by_key(history, index, table->nkeys, key, GetActiveSnapshot(), true, slot))
+	if (ffs_base_fetch_last_until(history, index, table->nkeys, key, valid_from, GetActiveSnapshot(), slot))
 	{
 		TimestampTz valid_to = 0;
 		int32		last = 0;
-		bool		isnull;
 		int32		deleted_version = DatumGetInt32(slot_getattr(deleted,
 																 deleted_attribute(table, table->stamp[FFS_VERSION]),
 																 &isnull));

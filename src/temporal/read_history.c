@@ -183,6 +183,26 @@ created_before(const Reader *reader, HeapTuple found, TupleDesc found_desc, Time
 	return !isnull && DatumGetTimestampTz(value) < from;
 }
 
+/*
+ * Did a life of this key end with a deletion at this version?  Then a restore
+ * goes on with it, whatever life the key had meanwhile.
+ */
+static bool
+was_deleted_at(const KeyNode *node, int version)
+{
+	ListCell   *cell;
+
+	foreach(cell, node->lives)
+	{
+		const Life *life = lfirst(cell);
+
+		if (life->lines != NIL && last_line(life)->is_end && !life->ended_by_rekey &&
+			last_line(life)->version == version)
+			return true;
+	}
+	return false;
+}
+
 static void
 load_versions(History *history, KeyNode *node, const Datum *key)
 {
@@ -258,7 +278,7 @@ load_versions(History *history, KeyNode *node, const Datum *key)
 		else if (list_length(life->lines) > 1)
 			line->operation = "restore";
 		else if (number > 1)
-			line->operation = "update"; /* what came before was pruned */
+			line->operation = was_deleted_at(node, number - 1) ? "restore" : "update";	/* what came before was pruned */
 		else if (from == history->managed_at ||
 				 (list_length(node->lives) == 1 && created_before(reader, tuple, found->tupdesc, from)))
 			line->operation = "baseline";

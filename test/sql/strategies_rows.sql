@@ -3,10 +3,12 @@
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS ffstorage;
 \getenv srcdir PG_ABS_SRCDIR
+\set ECHO none
 \set file :srcdir '/laws.sql'
 \ir :file
 \set file :srcdir '/lab.sql'
 \ir :file
+\set ECHO all
 
 -- versions, entries, kept: what a cell adds to history, audit and deleted
 INSERT INTO lab.cells (name, versions, entries, kept, steps) VALUES
