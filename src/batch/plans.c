@@ -18,6 +18,7 @@
 #include "common/hashfn.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
@@ -211,13 +212,22 @@ ffs_batch_append_row_jsonb(StringInfo buf, Relation rel, const char *alias)
 FfsTable *
 ffs_batch_table_argument(FunctionCallInfo fcinfo, int n, bool for_write)
 {
+	FfsTable   *table;
+
 	if (PG_ARGISNULL(n))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("relation must not be null"),
 				 errdetail("It says which table is meant."),
 				 errhint("Give the name of a table that ffs_manage() was called for.")));
-	return ffs_registry_get(PG_GETARG_OID(n), for_write);
+	table = ffs_registry_get(PG_GETARG_OID(n), for_write);
+	if (for_write)
+	{
+		/* again, under a lock: it may have been dropped or changed while we waited */
+		LockRelationOid(table->relid, RowExclusiveLock);
+		table = ffs_registry_get(PG_GETARG_OID(n), true);
+	}
+	return table;
 }
 
 FfsTable *

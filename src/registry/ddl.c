@@ -216,6 +216,18 @@ drop_views(FfsManaged *m, bool as_of_too, bool tenant_policies)
 	SPI_finish();
 }
 
+/*
+ * The root of a managed table again, under the lock that the command will
+ * take: what is seen then stays so.  NULL where the table went, or was taken
+ * out of management, while we waited; the command itself will say what is wrong.
+ */
+static FfsManaged *
+lock_managed(Oid relid, LOCKMODE mode)
+{
+	LockRelationOid(relid, mode);
+	return SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)) ? ffs_registry_root_of(relid) : NULL;
+}
+
 static void
 before_alter_table(AlterTableStmt *stmt)
 {
@@ -276,8 +288,9 @@ before_alter_table(AlterTableStmt *stmt)
 	}
 	if (!ffs_registry_owned(relid))
 		return;
-	/* the lock that the command will take: what is seen now stays so */
-	LockRelationOid(relid, AlterTableGetLockLevel(stmt->cmds));
+	m = lock_managed(relid, AlterTableGetLockLevel(stmt->cmds));
+	if (m == NULL)
+		return;
 	foreach(lc, stmt->cmds)
 	{
 		AlterTableCmd *cmd = lfirst(lc);
@@ -331,7 +344,9 @@ before_rename(RenameStmt *stmt)
 	m = ffs_registry_root_of(relid);
 	if (m == NULL || !ffs_registry_owned(relid))
 		return;
-	LockRelationOid(relid, AccessExclusiveLock);
+	m = lock_managed(relid, AccessExclusiveLock);
+	if (m == NULL)
+		return;
 	remember(m, false, false);
 	if (stmt->renameType != OBJECT_COLUMN && m->relid == relid)
 		drop_views(m, true, false);
@@ -354,7 +369,9 @@ before_set_schema(AlterObjectSchemaStmt *stmt)
 	m = ffs_registry_root_of(relid);
 	if (m == NULL || m->relid != relid || !ffs_registry_owned(relid))
 		return;
-	LockRelationOid(relid, AccessExclusiveLock);
+	m = lock_managed(relid, AccessExclusiveLock);
+	if (m == NULL)
+		return;
 	remember(m, false, false);
 	drop_views(m, true, false);
 }
@@ -404,7 +421,9 @@ before_drop_table(DropStmt *stmt)
 		m = ffs_registry_root_of(relid);
 		if (m == NULL || !ffs_registry_owned(relid))
 			continue;
-		LockRelationOid(relid, AccessExclusiveLock);
+		m = lock_managed(relid, AccessExclusiveLock);
+		if (m == NULL)
+			continue;
 		if (m->relid != relid)
 		{
 			if (ffs_registry_keeps_past(m) && ffs_registry_has_rows(relid))
@@ -418,25 +437,53 @@ before_drop_table(DropStmt *stmt)
 	}
 }
 
+/* An extension that goes leaves what it manages without triggers, policies and history. */
+static void
+refuse_to_drop_extension(void)
+{
+	int			n = list_length(ffs_registry_all());
+
+	if (n > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+				 errmsg("cannot drop extension ffstorage while it manages tables"),
+				 errdetail_plural("It manages %d table.", "It manages %d tables.", n, n),
+				 errhint("SELECT ffs_unmanage_all() first; history stays as plain tables.")));
+}
+
 static void
 before_drop_extension(DropStmt *stmt)
 {
 	ListCell   *lc;
 
 	foreach(lc, stmt->objects)
-	{
-		int			n;
+		if (strcmp(strVal(lfirst(lc)), "ffstorage") == 0)
+			refuse_to_drop_extension();
+}
 
-		if (strcmp(strVal(lfirst(lc)), "ffstorage") != 0)
-			continue;
-		n = list_length(ffs_registry_all());
-		if (n > 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-					 errmsg("cannot drop extension ffstorage while it manages tables"),
-					 errdetail_plural("It manages %d table.", "It manages %d tables.", n, n),
-					 errhint("SELECT ffs_unmanage_all() first; history stays as plain tables.")));
-	}
+/* The schema that the extension was created in takes it along. */
+static void
+before_drop_schema(DropStmt *stmt)
+{
+	char	   *schema = get_namespace_name(ffs_base_extension_namespace());
+	ListCell   *lc;
+
+	if (stmt->behavior != DROP_CASCADE || schema == NULL)
+		return;
+	foreach(lc, stmt->objects)
+		if (strcmp(strVal(lfirst(lc)), schema) == 0)
+			refuse_to_drop_extension();
+}
+
+/* So does its owner. */
+static void
+before_drop_owned(DropOwnedStmt *stmt)
+{
+	ListCell   *lc;
+
+	foreach(lc, stmt->roles)
+		if (get_rolespec_oid(lfirst(lc), true) == ffs_base_owner())
+			refuse_to_drop_extension();
 }
 
 static void
@@ -564,9 +611,14 @@ ddl_start(PG_FUNCTION_ARGS)
 				before_drop_table((DropStmt *) tree);
 			else if (((DropStmt *) tree)->removeType == OBJECT_EXTENSION)
 				before_drop_extension((DropStmt *) tree);
+			else if (((DropStmt *) tree)->removeType == OBJECT_SCHEMA)
+				before_drop_schema((DropStmt *) tree);
 			else if (((DropStmt *) tree)->removeType == OBJECT_TRIGGER ||
 					 ((DropStmt *) tree)->removeType == OBJECT_POLICY)
 				before_drop_part((DropStmt *) tree);
+			break;
+		case T_DropOwnedStmt:
+			before_drop_owned((DropOwnedStmt *) tree);
 			break;
 		case T_AlterPolicyStmt:
 			before_alter_policy((AlterPolicyStmt *) tree);

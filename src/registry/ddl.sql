@@ -14,7 +14,7 @@ COMMENT ON FUNCTION ffstorage.ddl_drop() IS
 
 CREATE EVENT TRIGGER ffstorage_ddl_start ON ddl_command_start
     WHEN TAG IN ('ALTER TABLE', 'ALTER FOREIGN TABLE', 'ALTER INDEX', 'ALTER SEQUENCE', 'DROP TABLE', 'CREATE TABLE',
-                 'CREATE FOREIGN TABLE', 'CREATE SCHEMA', 'DROP EXTENSION', 'CREATE TRIGGER', 'ALTER TRIGGER', 'DROP TRIGGER',
+                 'CREATE FOREIGN TABLE', 'CREATE SCHEMA', 'DROP EXTENSION', 'DROP SCHEMA', 'DROP OWNED', 'CREATE TRIGGER', 'ALTER TRIGGER', 'DROP TRIGGER',
                  'CREATE RULE', 'ALTER POLICY', 'DROP POLICY', 'GRANT', 'REVOKE')
     EXECUTE FUNCTION ffstorage.ddl_start();
 COMMENT ON EVENT TRIGGER ffstorage_ddl_start IS 'schema changes of managed tables, before they happen';

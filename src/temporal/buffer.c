@@ -33,8 +33,8 @@
 #include "temporal/temporal.h"
 #include "temporal/write.h"
 
-/* Bytes at which a buffer is written before its statement ends: work_mem. */
-#define MAX_BYTES	((Size) work_mem * 1024)
+/* Bytes at which a buffer is written before its statement ends: work_mem, but never so much that the array of rows outgrows an allocation. */
+#define MAX_BYTES	Min((Size) work_mem * 1024, (Size) 1024 * 1024 * 1024)
 
 /* How many rows one multi-insert takes. */
 #define CHUNK_ROWS	1000

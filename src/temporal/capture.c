@@ -562,7 +562,7 @@ ffs_temporal_end_row(FfsTable *table, HeapTuple old, TupleDesc desc, const char 
 			{
 				TimestampTz last = time_attribute(old, table->stamp[FFS_UPDATED_AT], desc, 0);
 
-				if (last > at)
+				if (last > at && !TIMESTAMP_NOT_FINITE(last))
 					at = last;
 				if (last == at && !TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(old->t_data)))
 					at = ffs_temporal_follow(last);

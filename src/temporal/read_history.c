@@ -24,6 +24,7 @@
 #include "executor/spi.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
@@ -976,8 +977,9 @@ ffs_history(PG_FUNCTION_ARGS)
 				 errhint("Name a managed table.")));
 	InitMaterializedSRF(fcinfo, 0);
 	table = ffs_registry_get(PG_GETARG_OID(0), false);
-	if (table->rootid != table->relid)
-		table = ffs_registry_get(table->rootid, false);
+	/* again, under a lock: it may have been dropped or changed while we waited */
+	LockRelationOid(table->rootid, AccessShareLock);
+	table = ffs_registry_get(table->rootid, false);
 	ffs_registry_key_from_args(table, fcinfo, 1, values);
 
 	pushed = ffs_temporal_catch_up(table->rootid);

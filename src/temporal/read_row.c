@@ -15,6 +15,7 @@
 #include "executor/spi.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
@@ -193,8 +194,9 @@ ffs_row_at(PG_FUNCTION_ARGS)
 				 errdetail("A row is looked up as of a moment."),
 				 errhint("Give a timestamp, such as now().")));
 	moment = PG_GETARG_TIMESTAMPTZ(1);
-	if (table->rootid != relid)
-		table = ffs_registry_get(table->rootid, false);
+	/* again, under a lock: it may have been dropped or changed while we waited */
+	LockRelationOid(table->rootid, AccessShareLock);
+	table = ffs_registry_get(table->rootid, false);
 	ffs_registry_key_from_args(table, fcinfo, 2, values);
 
 	pushed = ffs_temporal_catch_up(table->rootid);

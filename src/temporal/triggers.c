@@ -480,7 +480,8 @@ audit_time(FfsTable *table, TriggerData *td)
 	if (!table->has_stamps)
 		return at;
 	last = DatumGetTimestampTz(slot_getattr(td->tg_trigslot, table->stamp[FFS_UPDATED_AT], &isnull));
-	if (isnull || last < at)
+	/* what a row was given before it was managed may be infinity: nothing follows that */
+	if (isnull || last < at || TIMESTAMP_NOT_FINITE(last))
 		return at;
 	if (TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(td->tg_trigtuple->t_data)))
 		return last;

@@ -1,6 +1,11 @@
 -- What reached a crash or an internal error once, each in its smallest form.
-CREATE EXTENSION ffstorage;
 SET client_min_messages = warning;
+CREATE ROLE regress_bad_owner SUPERUSER;
+CREATE SCHEMA bad_extension;
+SET ROLE regress_bad_owner;
+CREATE EXTENSION ffstorage SCHEMA bad_extension;
+RESET ROLE;
+SET search_path = public, bad_extension;
 \set SHOW_CONTEXT never
 
 CREATE TABLE bad_scd2 (id text PRIMARY KEY, v integer);
@@ -34,6 +39,26 @@ SELECT operation, count(*) FROM bad_audit_audit GROUP BY 1;
 SELECT * FROM ffs_get_many(NULL::integer, '{1}'::integer[]);
 SELECT * FROM ffs_get(NULL::integer, 1);
 
+-- the extension goes with its schema or its owner only when it manages nothing
+\set VERBOSITY terse
+DROP SCHEMA bad_extension CASCADE;
+DROP OWNED BY regress_bad_owner CASCADE;
+SELECT count(*) FROM ffs_tables;
+
+-- a time that was there before and has no successor
+CREATE TABLE bad_times (id integer PRIMARY KEY, v integer, updated_at timestamptz);
+INSERT INTO bad_times VALUES (1, 1, 'infinity'), (2, 1, 'infinity'), (3, 1, '-infinity');
+SELECT ffs_manage('bad_times', 'copy_on_change');
+UPDATE bad_times SET v = 2;
+DELETE FROM bad_times WHERE id = 2;
+SELECT id, v, updated_at > now() - interval '1 minute' AND updated_at <= clock_timestamp() AS now FROM bad_times ORDER BY id;
+SELECT operation, count(*), bool_and(changed_at <= clock_timestamp()) AS past FROM bad_times_audit GROUP BY 1 ORDER BY 1;
+SELECT ffs_unmanage('bad_times', false);
+DROP TABLE bad_times;
+\set VERBOSITY default
+
 SELECT ffs_unmanage('bad_scd2', false), ffs_unmanage('bad_audit', false);
 DROP TABLE bad_scd2, bad_audit;
 DROP EXTENSION ffstorage;
+DROP SCHEMA bad_extension;
+DROP ROLE regress_bad_owner;
