@@ -239,7 +239,8 @@ BEGIN
 			RETURN QUERY EXECUTE format($q$
 				SELECT format('deleted: key %%s deleted at %%s by %%s has no version that ended so', ROW(%1$s)::text, d.deleted_at, d.deleted_by)
 				  FROM %2$s d
-				 WHERE NOT (d.%7$s = 1 AND d.%8$s = d.delete_transaction_id)	-- what one transaction made and deleted, nobody else saw
+				 WHERE NOT (d.%8$s = d.delete_transaction_id AND		-- what one transaction made or restored, and deleted, nobody else saw
+				            (d.%7$s = 1 OR EXISTS (SELECT 1 FROM %3$s h WHERE (%5$s) = (%6$s) AND h.%7$s = d.%7$s - 1 AND h.end_operation IN ('delete', 'truncate'))))
 				   AND NOT EXISTS (SELECT 1 FROM %3$s h WHERE (%5$s) = (%6$s) AND h.%4$s <= d.%4$s
 				                      AND h.valid_to = d.deleted_at AND h.ended_by = d.deleted_by AND h.end_transaction_id = d.delete_transaction_id)$q$,
 				keys, m.deleted, m.history, c_valid_from, h_keys, d_keys, c_version, c_xid);
