@@ -23,21 +23,15 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_inherits.h"
-#include "catalog/pg_type.h"
-#include "commands/sequence.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
-#include "nodes/makefuncs.h"
 #include "partitioning/partdesc.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
-#include "utils/date.h"
 #include "utils/fmgroids.h"
-#include "utils/json.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/numeric.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -53,9 +47,6 @@ typedef struct SideValues
 {
 	TimestampTz at;
 	const char *operation;
-	const char *field;
-	Datum		old_value;		/* jsonb; 0 is NULL */
-	Datum		new_value;
 } SideValues;
 
 /* ---- time ---- */
@@ -157,21 +148,6 @@ buffer_side_row(FfsTable *table, Oid target, TupleDesc side_desc, const AttrNumb
 			case FFS_FROM_XID:
 				out[i] = FullTransactionIdGetDatum(ffs_temporal_xid());
 				break;
-			case FFS_FROM_ENTRY_ID:
-				out[i] = Int64GetDatum(nextval_internal(table->audit_sequence, false));
-				break;
-			case FFS_FROM_FIELD:
-				outnulls[i] = side->field == NULL;
-				out[i] = side->field ? CStringGetTextDatum(side->field) : (Datum) 0;
-				break;
-			case FFS_FROM_OLD_VALUE:
-				out[i] = side->old_value;
-				outnulls[i] = side->old_value == 0;
-				break;
-			case FFS_FROM_NEW_VALUE:
-				out[i] = side->new_value;
-				outnulls[i] = side->new_value == 0;
-				break;
 			default:
 				out[i] = (Datum) 0;
 				outnulls[i] = true;
@@ -207,178 +183,6 @@ ffs_temporal_close_version(FfsTable *table, HeapTuple old, TupleDesc desc,
 					 old, desc, &side);
 }
 
-/* ---- jsonb ---- */
-
-/* A value of any type as a JsonbValue; what `to` refers to may live in the current context. */
-static void
-push_value(JsonbParseState **state, JsonbIteratorToken token, Oid type, Datum value, bool isnull)
-{
-	int			utc = 0;		/* what is kept does not hang on the writer's time zone */
-	JsonbValue	jbv;
-	Jsonb	   *jsonb;
-
-	if (isnull)
-	{
-		jbv.type = jbvNull;
-		pushJsonbValue(state, token, &jbv);
-		return;
-	}
-	switch (type)
-	{
-		case BOOLOID:
-			jbv.type = jbvBool;
-			jbv.val.boolean = DatumGetBool(value);
-			break;
-		case INT2OID:
-			jbv.type = jbvNumeric;
-			jbv.val.numeric = int64_to_numeric(DatumGetInt16(value));
-			break;
-		case INT4OID:
-			jbv.type = jbvNumeric;
-			jbv.val.numeric = int64_to_numeric(DatumGetInt32(value));
-			break;
-		case INT8OID:
-			jbv.type = jbvNumeric;
-			jbv.val.numeric = int64_to_numeric(DatumGetInt64(value));
-			break;
-		case TEXTOID:
-		case VARCHAROID:
-			{
-				text	   *t = DatumGetTextPP(value);
-
-				jbv.type = jbvString;
-				jbv.val.string.val = VARDATA_ANY(t);
-				jbv.val.string.len = VARSIZE_ANY_EXHDR(t);
-				break;
-			}
-		case UUIDOID:
-			jbv.type = jbvString;
-			jbv.val.string.val = DatumGetCString(DirectFunctionCall1(uuid_out, value));
-			jbv.val.string.len = strlen(jbv.val.string.val);
-			break;
-		case TIMESTAMPTZOID:
-		case TIMESTAMPOID:
-		case DATEOID:
-			jbv.type = jbvString;
-			jbv.val.string.val = JsonEncodeDateTime(NULL, value, type, &utc);
-			jbv.val.string.len = strlen(jbv.val.string.val);
-			break;
-		default:
-			{
-				/* a domain is what it is made of; for all else the server's own rules */
-				Oid			base = getBaseType(type);
-				FmgrInfo	flinfo;
-
-				if (base != type)
-				{
-					push_value(state, token, base, value, false);
-					return;
-				}
-
-				fmgr_info(F_TO_JSONB, &flinfo);
-				fmgr_info_set_expr((Node *) makeFuncExpr(F_TO_JSONB, JSONBOID,
-														 list_make1(makeNullConst(type, -1, InvalidOid)),
-														 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL),
-								   &flinfo);
-				jsonb = DatumGetJsonbP(FunctionCall1(&flinfo, value));
-				if (!JB_ROOT_IS_SCALAR(jsonb))
-				{
-					JsonbIterator *it = JsonbIteratorInit(&jsonb->root);
-					JsonbIteratorToken t;
-					JsonbValue	v;
-
-					/* containers go in token by token */
-					while ((t = JsonbIteratorNext(&it, &v, false)) != WJB_DONE)
-						pushJsonbValue(state, t, t < WJB_BEGIN_ARRAY ? &v : NULL);
-					return;
-				}
-				(void) JsonbExtractScalar(&jsonb->root, &jbv);
-				break;
-			}
-	}
-	pushJsonbValue(state, token, &jbv);
-}
-
-/* One value as jsonb. */
-static Datum
-value_jsonb(Oid type, Datum value, bool isnull)
-{
-	JsonbParseState *state = NULL;
-	JsonbValue	jbv;
-	JsonbValue *result;
-
-	if (isnull)
-	{
-		jbv.type = jbvNull;
-		PG_RETURN_JSONB_P(JsonbValueToJsonb(&jbv));
-	}
-	/* an array of one, raw-scalar style, is how a lone scalar is stored */
-	switch (type)
-	{
-		case BOOLOID:
-		case INT2OID:
-		case INT4OID:
-		case INT8OID:
-		case TEXTOID:
-		case VARCHAROID:
-		case UUIDOID:
-		case TIMESTAMPTZOID:
-		case TIMESTAMPOID:
-		case DATEOID:
-			pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
-			push_value(&state, WJB_ELEM, type, value, false);
-			result = pushJsonbValue(&state, WJB_END_ARRAY, NULL);
-			PG_RETURN_JSONB_P(JsonbValueToJsonb(&result->val.array.elems[0]));
-		default:
-			{
-				Oid			base = getBaseType(type);
-				FmgrInfo	flinfo;
-
-				if (base != type)
-					return value_jsonb(base, value, false);
-				fmgr_info(F_TO_JSONB, &flinfo);
-				fmgr_info_set_expr((Node *) makeFuncExpr(F_TO_JSONB, JSONBOID,
-														 list_make1(makeNullConst(type, -1, InvalidOid)),
-														 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL),
-								   &flinfo);
-				return FunctionCall1(&flinfo, value);
-			}
-	}
-}
-
-static void
-push_key(JsonbParseState **state, const char *name)
-{
-	JsonbValue	key;
-
-	key.type = jbvString;
-	key.val.string.val = unconstify(char *, name);
-	key.val.string.len = strlen(name);
-	pushJsonbValue(state, WJB_KEY, &key);
-}
-
-/* The whole row as a jsonb object, excluded columns left out. */
-static Datum
-row_jsonb(FfsTable *table, HeapTuple tuple, TupleDesc desc)
-{
-	JsonbParseState *state = NULL;
-
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	for (int i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
-		bool		isnull;
-		Datum		value;
-
-		if (att->attisdropped || bms_is_member(att->attnum, table->excluded))
-			continue;
-		value = heap_getattr(tuple, att->attnum, desc, &isnull);
-		push_key(&state, NameStr(att->attname));
-		push_value(&state, WJB_VALUE, att->atttypid, value, isnull);
-	}
-	PG_RETURN_JSONB_P(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
-}
-
 Datum
 ffs_temporal_key_jsonb(FfsTable *table, HeapTuple tuple, TupleDesc desc)
 {
@@ -391,47 +195,6 @@ ffs_temporal_key_jsonb(FfsTable *table, HeapTuple tuple, TupleDesc desc)
 		values[i] = heap_getattr(tuple, table->key[i], desc, &isnull);
 	}
 	return JsonbPGetDatum(ffs_registry_key_to_jsonb(table, values));
-}
-
-/* ---- audit ---- */
-
-void
-ffs_temporal_audit_row(FfsTable *table, HeapTuple tuple, TupleDesc desc,
-					   const char *operation, bool is_new, TimestampTz at)
-{
-	SideValues	side = {.at = at,.operation = operation};
-
-	if (is_new)
-		side.new_value = row_jsonb(table, tuple, desc);
-	else
-		side.old_value = row_jsonb(table, tuple, desc);
-	buffer_whole_row(table, table->audit, table->audit_desc, table->audit_map, tuple, desc, &side);
-}
-
-void
-ffs_temporal_audit_fields(FfsTable *table, TupleTableSlot *old, TupleTableSlot *new, TimestampTz at)
-{
-	TupleDesc	desc = old->tts_tupleDescriptor;
-	SideValues	side = {.at = at,.operation = "update"};
-
-	slot_getallattrs(old);
-	slot_getallattrs(new);
-	for (int i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
-
-		if (att->attisdropped || bms_is_member(att->attnum, table->stamp_set) ||
-			bms_is_member(att->attnum, table->excluded))
-			continue;
-		if (ffs_temporal_same_value(desc, att->attnum, old->tts_values[i], old->tts_isnull[i],
-									new->tts_values[i], new->tts_isnull[i]))
-			continue;
-		side.field = NameStr(att->attname);
-		side.old_value = value_jsonb(att->atttypid, old->tts_values[i], old->tts_isnull[i]);
-		side.new_value = value_jsonb(att->atttypid, new->tts_values[i], new->tts_isnull[i]);
-		buffer_side_row(table, table->audit, table->audit_desc, table->audit_map,
-						new->tts_values, new->tts_isnull, &side);
-	}
 }
 
 /* ---- ends of lives ---- */

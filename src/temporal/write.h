@@ -5,7 +5,8 @@
  *
  * transaction.c	the transaction's stamp, actor, and its row
  * buffer.c			rows on their way to side tables
- * capture.c		what a change leaves behind: history, audit, deleted rows
+ * capture.c		what a change leaves behind: history, deleted rows
+ * audit.c			what a change leaves behind: audit entries
  * copy.c			COPY at its own speed
  * statements.c		what PostgreSQL calls for each statement
  * triggers.c		what PostgreSQL calls for each row
@@ -83,11 +84,6 @@ extern void ffs_temporal_keep_deleted(FfsTable *table, HeapTuple old, TupleDesc 
 /* A key changed: the link between two lives. */
 extern void ffs_temporal_link_lives(FfsTable *table, HeapTuple old, HeapTuple new, TupleDesc desc, TimestampTz at);
 
-/* Audit entries. */
-extern void ffs_temporal_audit_row(FfsTable *table, HeapTuple tuple, TupleDesc desc,
-								   const char *operation, bool is_new, TimestampTz at);
-extern void ffs_temporal_audit_fields(FfsTable *table, TupleTableSlot *old, TupleTableSlot *new,
-									  TimestampTz at);
 /* Have two values of a column the same image? */
 extern bool ffs_temporal_same_value(TupleDesc desc, AttrNumber attno, Datum a, bool anull, Datum b, bool bnull);
 
@@ -109,6 +105,14 @@ extern void ffs_temporal_settle_inserts(FfsTable *table, bool probed);
 
 /* Rows of a key as a jsonb object {"column": value}. */
 extern Datum ffs_temporal_key_jsonb(FfsTable *table, HeapTuple tuple, TupleDesc desc);
+
+/* ---- audit.c ---- */
+
+/* Audit entries: of a whole row that came or went, of each field that differs. */
+extern void ffs_temporal_audit_row(FfsTable *table, HeapTuple tuple, TupleDesc desc,
+								   const char *operation, bool is_new, TimestampTz at);
+extern void ffs_temporal_audit_fields(FfsTable *table, TupleTableSlot *old, TupleTableSlot *new,
+									  TimestampTz at);
 
 /* ---- copy.c ---- */
 
