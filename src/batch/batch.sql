@@ -51,6 +51,22 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 100 AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION ffs_get_many(anyelement, anycompatiblearray) IS
 'the rows of a managed table with these keys, in the order of the keys, those that are there: NULL::table_name, then an array of the key''s type, text[] (for keys of one column), or jsonb[] of objects; errors: not_managed, key_missing, 42804, 22P02, 42501';
 
+CREATE FUNCTION ffs_list(
+    table_row anyelement,
+    filter    jsonb DEFAULT NULL,
+    order_by  text DEFAULT NULL,
+    max_rows  integer DEFAULT NULL,
+    skip_rows integer DEFAULT NULL)
+RETURNS SETOF anyelement
+LANGUAGE c STABLE PARALLEL UNSAFE ROWS 100 AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION ffs_list(anyelement, jsonb, text, integer, integer) IS
+'the rows of a managed table that a filter asks for: NULL::table_name, then an object of columns with the values that they equal or with operators and operands ({"value": {">=": 10}}; also and, or, not), an order like ''value DESC NULLS LAST, id'' (without one, and with max_rows or skip_rows, by primary key), at most so many rows after so many others; NULL: all; errors: not_managed, 42703, 42883 for an operator that the column has not, 22023 and 22004 for operands, 42601 for order_by, 22P02 and its like, 42501';
+
+CREATE FUNCTION ffs_count(relation regclass, filter jsonb DEFAULT NULL) RETURNS bigint
+LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION ffs_count(regclass, jsonb) IS
+'how many rows of a managed table a filter asks for, as ffs_list reads it; NULL: all; errors as of ffs_list';
+
 CREATE FUNCTION ffs_update(relation regclass, patch jsonb, expected_version integer DEFAULT NULL) RETURNS jsonb
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION ffs_update(regclass, jsonb, integer) IS

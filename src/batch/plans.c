@@ -148,25 +148,30 @@ ffs_batch_plan(const char *query, int nargs, Oid *types, bool *kept_plan)
 /* ---- pieces of SQL ---- */
 
 char *
-ffs_batch_key_equality(const FfsTable *table, int n)
+ffs_batch_operator_name(Oid operator)
 {
-	Relation	index = index_open(table->pk_index, AccessShareLock);
-	Oid			family = index->rd_opfamily[n];
-	Oid			type = index->rd_opcintype[n];
-	Oid			operator = get_opfamily_member(family, type, type, BTEqualStrategyNumber);
-	HeapTuple	tuple;
+	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
 	Form_pg_operator form;
 	char	   *result;
 
-	index_close(index, AccessShareLock);
-	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
 	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "missing equality operator for key column %d of relation %u", n + 1, table->relid);
+		elog(ERROR, "cache lookup failed for operator %u", operator);
 	form = (Form_pg_operator) GETSTRUCT(tuple);
 	result = psprintf("%s.%s", quote_identifier(get_namespace_name(form->oprnamespace)),
 					  NameStr(form->oprname));
 	ReleaseSysCache(tuple);
 	return result;
+}
+
+char *
+ffs_batch_key_equality(const FfsTable *table, int n)
+{
+	Relation	index = index_open(table->pk_index, AccessShareLock);
+	Oid			family = index->rd_opfamily[n];
+	Oid			type = index->rd_opcintype[n];
+
+	index_close(index, AccessShareLock);
+	return ffs_batch_operator_name(get_opfamily_member(family, type, type, BTEqualStrategyNumber));
 }
 
 void

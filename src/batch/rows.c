@@ -394,10 +394,16 @@ convert_value(RowReader *reader, RowColumn *column, JsonbValue *value, bool *isn
 	return input_value(reader, column, value);
 }
 
+Datum
+ffs_batch_read_value(RowReader *reader, RowColumn *column, JsonbValue *value, bool *isnull)
+{
+	return convert_value(reader, column, value, isnull);
+}
+
 /* ---- one object ---- */
 
-static RowColumn *
-find_column(RowReader *reader, const char *name, int length)
+RowColumn *
+ffs_batch_find_column(RowReader *reader, const char *name, int length)
 {
 	for (int i = 0; i < reader->natts; i++)
 	{
@@ -477,7 +483,7 @@ ffs_batch_read_object(RowReader *reader, JsonbContainer *object,
 			}
 			if (column == NULL)
 			{
-				column = find_column(reader, name, length);
+				column = ffs_batch_find_column(reader, name, length);
 				if (column == NULL)
 					unknown_column(reader, name, length);
 				reader->expected[member] = column->attno - 1;

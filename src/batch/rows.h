@@ -99,6 +99,15 @@ extern RowReader *ffs_batch_open_reader(Relation rel, FfsTable *table);
 extern void ffs_batch_read_object(RowReader *reader, JsonbContainer *object,
 								  Datum *values, bool *nulls, uint64 *given);
 
+/* The column of this name, or NULL. */
+extern RowColumn *ffs_batch_find_column(RowReader *reader, const char *name, int length);
+
+/*
+ * One jsonb value as a value of `column`, which may be the caller's own: name,
+ * type, typmod, byval and length are what counts of it.
+ */
+extern Datum ffs_batch_read_value(RowReader *reader, RowColumn *column, JsonbValue *value, bool *isnull);
+
 /* The column's DEFAULT, evaluated, in the current memory context. */
 extern void ffs_batch_default(RowReader *reader, AttrNumber attno, Datum *value, bool *isnull);
 
@@ -132,6 +141,8 @@ extern Datum ffs_batch_write_key(KeyWriter *writer, const Datum *values);
  */
 extern SPIPlanPtr ffs_batch_plan(const char *query, int nargs, Oid *types, bool *kept);
 
+/* "schema".<, an operator to be written after OPERATOR. */
+extern char *ffs_batch_operator_name(Oid operator);
 /* "schema".=, the equality of a key column's index, to be written after OPERATOR. */
 extern char *ffs_batch_key_equality(const FfsTable *table, int n);
 /* Append `alias.k1 OPERATOR(=) $first AND ...`; types of the parameters go to `types`. */

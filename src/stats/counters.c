@@ -70,7 +70,7 @@
 #include "stats/stats.h"
 
 #define DUMP_FILE		PGSTAT_STAT_PERMANENT_DIRECTORY "/ffstorage.stat"
-#define DUMP_MAGIC		0x46465331	/* changes with TableEntry */
+#define DUMP_MAGIC		0x46465332	/* changes with TableEntry */
 #define RECLAIM_EVERY	(60 * USECS_PER_SEC)
 
 /* Names of operations, as ffs_stat_operations shows them. */
@@ -86,6 +86,11 @@ static const char *const operation_names[FFS_NOPERATIONS] = {
 	[FFS_OP_GET_MANY] = "ffs_get_many",
 	[FFS_OP_UPDATE_ONE] = "ffs_update",
 	[FFS_OP_DELETE_ONE] = "ffs_delete",
+	[FFS_OP_LIST] = "ffs_list",
+	[FFS_OP_COUNT] = "ffs_count",
+	[FFS_OP_UPDATE_MANY] = "ffs_update_many",
+	[FFS_OP_DELETE_MANY] = "ffs_delete_many",
+	[FFS_OP_RESTORE_MANY] = "ffs_restore_many",
 };
 
 /* ---- what is in shared memory ---- */

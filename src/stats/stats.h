@@ -29,6 +29,11 @@ typedef enum FfsOperation
 	FFS_OP_GET_MANY,
 	FFS_OP_UPDATE_ONE,			/* ffs_update */
 	FFS_OP_DELETE_ONE,			/* ffs_delete */
+	FFS_OP_LIST,
+	FFS_OP_COUNT,
+	FFS_OP_UPDATE_MANY,
+	FFS_OP_DELETE_MANY,
+	FFS_OP_RESTORE_MANY,
 	FFS_NOPERATIONS
 } FfsOperation;
 

@@ -44,6 +44,8 @@ SELECT is((SELECT proargnames FROM our_functions WHERE proname = 'ffs_create_man
           '{relation,rows,on_conflict,on_error,batch_size,conflict_columns,row_number,action,key,sqlstate,message}'::text[], 'ffs_create_many: parameters and result');
 SELECT has_function('ffs_create', ARRAY['regclass', 'jsonb']);
 SELECT has_function('ffs_get_many', ARRAY['anyelement', 'anycompatiblearray']);
+SELECT is((SELECT proargnames FROM our_functions WHERE proname = 'ffs_list'), '{table_row,filter,order_by,max_rows,skip_rows}'::text[], 'ffs_list: parameters');
+SELECT is((SELECT proargnames FROM our_functions WHERE proname = 'ffs_count'), '{relation,filter}'::text[], 'ffs_count: parameters');
 SELECT has_function('ffs_update', ARRAY['regclass', 'jsonb', 'integer']);
 SELECT set_eq($$SELECT proname::text, count(*) FROM our_functions WHERE proname IN ('ffs_get', 'ffs_delete', 'ffs_restore', 'ffs_history', 'ffs_row_at') GROUP BY 1$$,
               $$VALUES ('ffs_get', 3::bigint), ('ffs_delete', 3), ('ffs_restore', 3), ('ffs_history', 3), ('ffs_row_at', 3)$$, 'keys come as values, as text or as jsonb');

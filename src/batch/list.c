@@ -1,0 +1,187 @@
+/*-------------------------------------------------------------------------
+ *
+ * list.c
+ *		ffs_list, ffs_count: the rows that a filter asks for.
+ *
+ * Each is one query of the caller's, with a plan kept for the session, in the
+ * snapshot of the statement that calls us.  Rows go from the executor straight
+ * into the result, which spills to disk where it is large.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "executor/tstoreReceiver.h"
+#include "funcapi.h"
+#include "nodes/params.h"
+#include "utils/builtins.h"
+
+#include "batch/batch.h"
+#include "batch/filter.h"
+#include "batch/one.h"
+
+PG_FUNCTION_INFO_V1(ffs_list);
+PG_FUNCTION_INFO_V1(ffs_count);
+
+/* Run a SELECT; its rows go to `dest`, or where that is NULL to SPI_tuptable. */
+static uint64
+run_select(const char *query, const QueryParams *params, DestReceiver *dest)
+{
+	ParamListInfo list = makeParamList(params->n);
+	SPIExecuteOptions options;
+	SPIPlanPtr	plan;
+	bool		kept;
+	int			result;
+
+	for (int i = 0; i < params->n; i++)
+	{
+		list->params[i].ptype = params->types[i];
+		list->params[i].value = params->values[i];
+		list->params[i].isnull = false;
+		list->params[i].pflags = PARAM_FLAG_CONST;
+	}
+	memset(&options, 0, sizeof(options));
+	options.params = list;
+	options.read_only = true;
+	options.dest = dest;
+	plan = ffs_batch_plan(query, params->n, params->types, &kept);
+	result = SPI_execute_plan_extended(plan, &options);
+	if (result != SPI_OK_SELECT)
+		elog(ERROR, "unexpected result %s of: %s", SPI_result_code_string(result), query);
+	if (!kept)
+		SPI_freeplan(plan);
+	return SPI_processed;
+}
+
+/* Append ` WHERE ...` of the filter given as argument n, if there is one. */
+static void
+append_where(StringInfo query, RowReader *reader, FunctionCallInfo fcinfo, int n, QueryParams *params)
+{
+	if (PG_ARGISNULL(n))
+		return;
+	appendStringInfoString(query, " WHERE ");
+	ffs_batch_append_filter(query, reader, PG_GETARG_JSONB_P(n), params);
+}
+
+/* A number of rows: -1 where it is NULL. */
+static int
+rows_argument(FunctionCallInfo fcinfo, int n, const char *name)
+{
+	if (PG_ARGISNULL(n))
+		return -1;
+	if (PG_GETARG_INT32(n) < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must not be negative", name),
+				 errdetail("It is a number of rows."),
+				 errhint("Give 0 or more, or leave it NULL.")));
+	return PG_GETARG_INT32(n);
+}
+
+/* The columns of the result; those that were dropped are there as NULLs. */
+static void
+append_columns(StringInfo query, TupleDesc desc)
+{
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (i > 0)
+			appendStringInfoString(query, ", ");
+		if (att->attisdropped)
+			appendStringInfoString(query, "NULL::pg_catalog.int4");
+		else
+			appendStringInfo(query, "ffs_row.%s", quote_identifier(NameStr(att->attname)));
+	}
+}
+
+Datum
+ffs_list(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	FfsTable   *table = ffs_batch_element_argument(fcinfo, 0);
+	Relation	rel = table_open(table->relid, AccessShareLock);
+	RowReader  *reader;
+	QueryParams params = {0};
+	StringInfoData query;
+	DestReceiver *dest;
+	int			max_rows;
+	int			skip_rows;
+	uint64		processed;
+	instr_time	start;
+
+	/* again, now that nobody changes it */
+	table = ffs_registry_get(RelationGetRelid(rel), false);
+	InitMaterializedSRF(fcinfo, 0);
+	ffs_batch_begin(table->rootid, FFS_OP_LIST, &start);
+	max_rows = rows_argument(fcinfo, 3, "max_rows");
+	skip_rows = rows_argument(fcinfo, 4, "skip_rows");
+	reader = ffs_batch_open_filter_reader(rel, table);
+
+	initStringInfo(&query);
+	appendStringInfoString(&query, "SELECT ");
+	append_columns(&query, result->setDesc);
+	appendStringInfo(&query, " FROM %s AS ffs_row", reader->relation_name);
+	append_where(&query, reader, fcinfo, 1, &params);
+	if (!PG_ARGISNULL(2))
+	{
+		appendStringInfoString(&query, " ORDER BY ");
+		ffs_batch_append_order(&query, reader, text_to_cstring(PG_GETARG_TEXT_PP(2)));
+	}
+	else if ((max_rows >= 0 || skip_rows > 0) && table->nkeys > 0)
+	{
+		/* so that pages neither overlap nor miss a row */
+		appendStringInfoString(&query, " ORDER BY ");
+		for (int i = 0; i < table->nkeys; i++)
+			appendStringInfo(&query, "%sffs_row.%s", i > 0 ? ", " : "",
+							 quote_identifier(reader->columns[table->key[i] - 1].name));
+	}
+	if (max_rows >= 0)
+		appendStringInfo(&query, " LIMIT $%d",
+						 ffs_batch_add_param(&params, INT8OID, Int64GetDatum(max_rows)));
+	if (skip_rows > 0)
+		appendStringInfo(&query, " OFFSET $%d",
+						 ffs_batch_add_param(&params, INT8OID, Int64GetDatum(skip_rows)));
+
+	dest = CreateTuplestoreDestReceiver();
+	SetTuplestoreDestReceiverParams(dest, result->setResult,
+									result->econtext->ecxt_per_query_memory, false, NULL, NULL);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	processed = run_select(query.data, &params, dest);
+	SPI_finish();
+	table_close(rel, NoLock);
+	ffs_batch_count(table->rootid, FFS_OP_LIST, processed, start);
+	return (Datum) 0;
+}
+
+Datum
+ffs_count(PG_FUNCTION_ARGS)
+{
+	FfsTable   *table = ffs_batch_table_argument(fcinfo, 0, false);
+	Relation	rel = table_open(table->relid, AccessShareLock);
+	RowReader  *reader;
+	QueryParams params = {0};
+	StringInfoData query;
+	int64		count;
+	bool		isnull;
+	instr_time	start;
+
+	table = ffs_registry_get(RelationGetRelid(rel), false);
+	ffs_batch_begin(table->rootid, FFS_OP_COUNT, &start);
+	reader = ffs_batch_open_filter_reader(rel, table);
+	initStringInfo(&query);
+	appendStringInfo(&query, "SELECT pg_catalog.count(*) FROM %s AS ffs_row", reader->relation_name);
+	append_where(&query, reader, fcinfo, 1, &params);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	(void) run_select(query.data, &params, NULL);
+	count = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+	table_close(rel, NoLock);
+	ffs_batch_count(table->rootid, FFS_OP_COUNT, 1, start);
+	PG_RETURN_INT64(count);
+}
