@@ -872,6 +872,7 @@ ffs_create_many(PG_FUNCTION_ARGS)
 	call->feed.reader = call->reader;
 	call->feed.context = call->batch_context;
 	call->feed.desc = CreateTupleDescCopy(RelationGetDescr(call->rel));
+	call->feed.command = CMD_INSERT;
 	call->feed.returning = may_return_key(call->table);
 	if (call->table->nkeys > 0)
 		call->feed.key_writer = ffs_batch_open_key_writer(call->table, call->feed.desc);

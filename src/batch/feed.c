@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * feed.c
- *		Rows in memory as what an INSERT selects from, one at a time.
+ *		Rows in memory as what a statement reads from, one at a time.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,10 +13,13 @@
 #include "executor/spi.h"
 #include "nodes/extensible.h"
 #include "nodes/makefuncs.h"
+#include "optimizer/optimizer.h"
 #include "optimizer/paths.h"
+#include "optimizer/plancat.h"
 #include "optimizer/restrictinfo.h"
 #include "port/pg_bitutils.h"
 #include "tcop/dest.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/plancache.h"
 #include "utils/queryenvironment.h"
@@ -31,6 +34,8 @@ typedef struct FeedScanState
 	CustomScanState css;
 	Feed	   *feed;
 	uint64		processed;		/* es_processed when the present row was taken */
+	bool		rechecking;		/* we are part of a recheck of the row at hand */
+	bool		rechecked;		/* and have given it */
 } FeedScanState;
 
 typedef struct FeedReceiver
@@ -66,11 +71,12 @@ static const CustomExecMethods exec_methods = {
 };
 
 static set_rel_pathlist_hook_type prev_set_rel_pathlist_hook = NULL;
+static get_relation_info_hook_type prev_get_relation_info_hook = NULL;
 
-/* Are we planning an INSERT of ours?  Others may have a relation of this name. */
+/* Are we planning a statement of ours?  Others may have a relation of this name. */
 static bool planning = false;
 
-/* The feed of the innermost INSERT of ours that is running. */
+/* The feed of the innermost statement of ours that is running. */
 static Feed *running = NULL;
 
 /* ---- planning ---- */
@@ -96,6 +102,50 @@ feed_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *rte)
 	rel->partial_pathlist = NIL;
 }
 
+/*
+ * The table that a feed is joined to: for the planner it is large, however
+ * small it is now, since the plan is kept.  So it is looked into by its primary
+ * key for each row of the feed, in the feed's order.
+ */
+static void
+feed_relation_info(PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *rel)
+{
+	ListCell   *lc;
+
+	if (prev_get_relation_info_hook)
+		prev_get_relation_info_hook(root, relid, inhparent, rel);
+	if (!planning || root->parent_root != NULL)
+		return;
+	rel->tuples = Max(rel->tuples, 1e7);
+	rel->pages = Max(rel->pages, 200000);
+	foreach(lc, rel->indexlist)
+	{
+		IndexOptInfo *index = lfirst_node(IndexOptInfo, lc);
+
+		index->tuples = Max(index->tuples, 1e7);
+		index->pages = Max(index->pages, 30000);
+		index->tree_height = Max(index->tree_height, 2);
+	}
+}
+
+/* Its other ways are closed, whatever the session's settings say.  Undone by AtEOXact_GUC(). */
+static int
+steer_planner(void)
+{
+	static const char *const settings[][2] = {
+		{"enable_nestloop", "on"}, {"enable_indexscan", "on"}, {"enable_hashjoin", "off"},
+		{"enable_mergejoin", "off"}, {"enable_seqscan", "off"}, {"enable_bitmapscan", "off"},
+		{"enable_indexonlyscan", "off"}, {"enable_material", "off"}, {"enable_memoize", "off"},
+		{"enable_partitionwise_join", "off"}, {"jit", "off"},
+	};
+	int			level = NewGUCNestLevel();
+
+	for (size_t i = 0; i < lengthof(settings); i++)
+		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	return level;
+}
+
 static Plan *
 plan_feed(PlannerInfo *root, RelOptInfo *rel, CustomPath *path,
 		  List *tlist, List *clauses, List *custom_plans pg_attribute_unused())
@@ -119,6 +169,17 @@ plan_feed(PlannerInfo *root, RelOptInfo *rel, CustomPath *path,
 			expr = (Expr *) makeNullConst(INT4OID, -1, InvalidOid);
 		scan->custom_scan_tlist = lappend(scan->custom_scan_tlist,
 										  makeTargetEntry(expr, attno, NULL, false));
+	}
+	/* rechecks of other rows want the whole row too: they find ours by themselves */
+	foreach(type, pull_var_clause((Node *) tlist, PVC_RECURSE_PLACEHOLDERS))
+	{
+		Var		   *var = lfirst_node(Var, type);
+
+		if (var->varattno != InvalidAttrNumber)
+			continue;
+		scan->custom_scan_tlist = lappend(scan->custom_scan_tlist,
+										  makeTargetEntry((Expr *) copyObject(var), ++attno, NULL, false));
+		break;
 	}
 	scan->scan.plan.targetlist = tlist;
 	scan->scan.plan.qual = extract_actual_clauses(clauses, false);
@@ -148,8 +209,10 @@ begin_feed(CustomScanState *node, EState *estate, int eflags pg_attribute_unused
 	if (relation == NULL || relation->reldata == NULL)
 		elog(ERROR, "there is no feed to read from");
 	state->feed = (Feed *) relation->reldata;
-	state->feed->position = state->feed->from - 1;
+	state->rechecking = estate->es_epq_active != NULL;
 	state->processed = 0;
+	if (!state->rechecking)
+		state->feed->position = state->feed->from - 1;
 }
 
 /* The executor has done with the present row: what became of it? */
@@ -162,7 +225,7 @@ settle(FeedScanState *state)
 	if (feed->position >= feed->from && feed->position < feed->to)
 		feed->rows[feed->position]->outcome =
 			processed == state->processed ? FEED_PASSED_OVER :
-			feed->updating ? FEED_UPDATED : FEED_INSERTED;
+			feed->updating || feed->command != CMD_INSERT ? FEED_UPDATED : FEED_INSERTED;
 	state->processed = processed;
 	feed->updating = false;
 }
@@ -191,6 +254,37 @@ fill_row(Feed *feed, FeedRow *row)
 }
 
 static TupleTableSlot *
+store_row(Feed *feed, FeedRow *row, TupleTableSlot *slot)
+{
+	int			natts = feed->desc->natts;
+
+	memcpy(slot->tts_values, row->values, sizeof(Datum) * natts);
+	memcpy(slot->tts_isnull, row->nulls, sizeof(bool) * natts);
+	for (int i = natts; i < slot->tts_tupleDescriptor->natts; i++)
+		slot->tts_isnull[i] = true;
+	return ExecStoreVirtualTuple(slot);
+}
+
+/*
+ * The row that our statement changes was changed meanwhile by another
+ * transaction: the executor asks whether the join still holds for what it is
+ * now.  We give the row at hand, once.
+ */
+static bool
+recheck_row(ScanState *node, TupleTableSlot *slot)
+{
+	FeedScanState *state = (FeedScanState *) node;
+	Feed	   *feed = state->feed;
+
+	ExecClearTuple(slot);
+	if (state->rechecked || feed->position < feed->from || feed->position >= feed->to)
+		return false;
+	state->rechecked = true;
+	store_row(feed, feed->rows[feed->position], slot);
+	return true;
+}
+
+static TupleTableSlot *
 next_row(ScanState *node)
 {
 	FeedScanState *state = (FeedScanState *) node;
@@ -198,6 +292,11 @@ next_row(ScanState *node)
 	TupleTableSlot *slot = node->ss_ScanTupleSlot;
 	FeedRow    *row;
 
+	if (state->rechecking)
+	{
+		(void) recheck_row(node, slot);
+		return slot;
+	}
 	settle(state);
 	ExecClearTuple(slot);
 	if (feed->position < feed->to)
@@ -207,15 +306,9 @@ next_row(ScanState *node)
 	row = feed->rows[feed->position];
 	running = feed;
 	fill_row(feed, row);
-	memcpy(slot->tts_values, row->values, sizeof(Datum) * feed->desc->natts);
-	memcpy(slot->tts_isnull, row->nulls, sizeof(bool) * feed->desc->natts);
-	return ExecStoreVirtualTuple(slot);
-}
-
-static bool
-recheck_row(ScanState *node pg_attribute_unused(), TupleTableSlot *slot pg_attribute_unused())
-{
-	return true;
+	if (feed->take)
+		feed->take(feed, row);
+	return store_row(feed, row, slot);
 }
 
 static TupleTableSlot *
@@ -230,9 +323,13 @@ end_feed(CustomScanState *node pg_attribute_unused())
 }
 
 static void
-rescan_feed(CustomScanState *node pg_attribute_unused())
+rescan_feed(CustomScanState *node)
 {
-	elog(ERROR, "a batch cannot be read twice");
+	FeedScanState *state = (FeedScanState *) node;
+
+	if (!state->rechecking)
+		elog(ERROR, "a batch cannot be read twice");
+	state->rechecked = false;
 }
 
 /* A RETURNING row: the key of the row at hand. */
@@ -279,12 +376,13 @@ ffs_batch_feed_register(Feed *feed)
 
 /* The plan, with our scan in it; *passing is what to free after it, if anything. */
 static CachedPlan *
-plan_insert(const char *query, SPIPlanPtr *passing)
+plan_statement(const Feed *feed, const char *query, SPIPlanPtr *passing)
 {
 	SPIPlanPtr	plan;
 	bool		kept;
 	CachedPlan *result = NULL;
-	bool		before = planning;
+	volatile bool before = planning;
+	volatile int level = feed->command == CMD_INSERT ? 0 : steer_planner();
 
 	planning = true;
 	PG_TRY();
@@ -298,6 +396,8 @@ plan_insert(const char *query, SPIPlanPtr *passing)
 		planning = before;
 	}
 	PG_END_TRY();
+	if (level > 0)
+		AtEOXact_GUC(true, level);
 	if (result == NULL)
 		elog(ERROR, "no plan for: %s", query);
 	return result;
@@ -318,12 +418,13 @@ ffs_batch_feed_run(Feed *feed, const char *query)
 	feed->updating = false;
 	feed->outer = running;
 
-	cplan = plan_insert(query, &passing);
+	cplan = plan_statement(feed, query, &passing);
 	statement = linitial_node(PlannedStmt, cplan->stmt_list);
-	if (list_length(cplan->stmt_list) != 1 || statement->commandType != CMD_INSERT)
+	if (list_length(cplan->stmt_list) != 1 || statement->commandType != feed->command)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("batches cannot be written to a table with rules on INSERT"),
+				 errmsg("batches cannot be written to a table with rules on %s",
+						feed->command == CMD_UPDATE ? "UPDATE" : feed->command == CMD_DELETE ? "DELETE" : "INSERT"),
 				 errdetail("The table is %s.", feed->reader->relation_name),
 				 errhint("Use triggers in place of rules.")));
 
@@ -400,4 +501,6 @@ ffs_batch_feed_init(void)
 	RegisterCustomScanMethods(&scan_methods);
 	prev_set_rel_pathlist_hook = set_rel_pathlist_hook;
 	set_rel_pathlist_hook = feed_pathlist;
+	prev_get_relation_info_hook = get_relation_info_hook;
+	get_relation_info_hook = feed_relation_info;
 }

@@ -1,9 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * feed.h
- *		Rows in memory as what an INSERT selects from, one at a time.
+ *		Rows in memory as what a statement reads from, one at a time.
  *
- * The INSERT reads from a named relation that stands for the rows of a feed; a
+ * An INSERT selects from, or an UPDATE, DELETE or SELECT joins to, a named relation that stands for the rows of a feed; a
  * planner hook puts a custom scan in its place.  So the executor takes rows
  * straight from the batch, and we know at every moment which row it is at:
  * which one failed, which one a RETURNING row belongs to, whether it was
@@ -16,6 +16,8 @@
 
 #include "postgres.h"
 
+#include "nodes/nodes.h"
+
 #include "batch/rows.h"
 
 /* The named relation. */
@@ -26,7 +28,7 @@ typedef enum FeedOutcome
 	FEED_PENDING,
 	FEED_PASSED_OVER,			/* ON CONFLICT DO NOTHING, or a trigger's NULL */
 	FEED_INSERTED,
-	FEED_UPDATED
+	FEED_UPDATED				/* or whatever else the statement does */
 } FeedOutcome;
 
 typedef struct FeedRow
@@ -57,14 +59,18 @@ typedef struct Feed
 	const uint64 *columns;		/* those of the INSERT, of any row */
 	bool		updating;		/* the row at `position` met a conflict */
 	bool		returning;		/* the INSERT returns the key columns */
-	struct Feed *outer;			/* whose INSERT ours runs inside of */
+	CmdType		command;		/* what the statement is */
+	void		(*take) (struct Feed *feed, FeedRow *row);	/* NULL, or called when the statement takes a row */
+	struct Feed *outer;			/* whose statement ours runs inside of */
 } Feed;
 
 extern void ffs_batch_feed_init(void);
 
 /*
- * Run `query`, an INSERT from FEED_NAME, over rows [from, to) as the current
- * role.  Needs SPI_connect, and nobody else's FEED_NAME in it.  Errors leave
+ * Run `query` over rows [from, to) as the current role: an INSERT from
+ * FEED_NAME, or an UPDATE, DELETE or SELECT of one table joined to FEED_NAME by
+ * the table's primary key, which takes the feed's rows one after another and
+ * looks for each.  Needs SPI_connect, and nobody else's FEED_NAME in it.  Errors leave
  * feed->position where it was.
  */
 extern void ffs_batch_feed_run(Feed *feed, const char *query);
