@@ -13,6 +13,7 @@
 #include "fmgr.h"
 #include "portability/instr_time.h"
 
+#include "batch/rows.h"
 #include "registry/registry.h"
 #include "stats/stats.h"
 
@@ -25,8 +26,27 @@ typedef struct KeyArgument
 	bool		cascade;
 } KeyArgument;
 
+/* ---- keys.c ---- */
+
+/* The key that the arguments from `n` on give, in any form. */
 extern void ffs_batch_key_argument(const FfsTable *table, FunctionCallInfo fcinfo, int n,
 								   bool with_cascade, KeyArgument *key);
+/* The key that a jsonb gives. */
+extern void ffs_batch_read_key(const FfsTable *table, Jsonb *object, bool with_cascade, KeyArgument *key);
+/* Its members that are no key columns; null is as if they were not there. */
+extern void ffs_batch_read_version(const FfsTable *table, JsonbValue *value, KeyArgument *key);
+extern void ffs_batch_read_cascade(JsonbValue *value, KeyArgument *key);
+/* The key among the values of a patch, all of it. */
+extern void ffs_batch_patch_key(RowReader *reader, const Datum *values, const bool *nulls,
+								const uint64 *given, Datum *key);
+/* Error key_missing where the table has no primary key. */
+extern void ffs_batch_require_key(const FfsTable *table);
+
+/*
+ * A statement found no row to change: say why.  Returns only if the row is not
+ * there, or was kept from us, and `must_be_there` is false.
+ */
+extern void ffs_batch_explain_absence(const FfsTable *table, KeyArgument *key, bool must_be_there);
 
 /* Error 22023 if an expected version was given for a table that counts none. */
 extern void ffs_batch_check_versioned(const FfsTable *table);

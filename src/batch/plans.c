@@ -145,6 +145,22 @@ ffs_batch_plan(const char *query, int nargs, Oid *types, bool *kept_plan)
 	return plan;
 }
 
+uint64
+ffs_batch_run_plan(const char *query, int nargs, Oid *types, Datum *values, const char *nulls, int expect)
+{
+	bool		kept;
+	SPIPlanPtr	plan = ffs_batch_plan(query, nargs, types, &kept);
+	int			result = SPI_execute_plan(plan, values, nulls, false, 0);
+
+	if (!kept)
+		SPI_freeplan(plan);
+	if (result == SPI_OK_REWRITTEN)
+		return SPI_processed;
+	if (result != expect)
+		elog(ERROR, "unexpected result %s of: %s", SPI_result_code_string(result), query);
+	return SPI_processed;
+}
+
 /* ---- pieces of SQL ---- */
 
 char *

@@ -141,6 +141,10 @@ extern Datum ffs_batch_write_key(KeyWriter *writer, const Datum *values);
  */
 extern SPIPlanPtr ffs_batch_plan(const char *query, int nargs, Oid *types, bool *kept);
 
+/* Run that plan; SPI_processed, and SPI_tuptable is what it gave.  Errors unless it ends as SPI code `expect`. */
+extern uint64 ffs_batch_run_plan(const char *query, int nargs, Oid *types, Datum *values,
+								 const char *nulls, int expect);
+
 /* "schema".<, an operator to be written after OPERATOR. */
 extern char *ffs_batch_operator_name(Oid operator);
 /* "schema".=, the equality of a key column's index, to be written after OPERATOR. */
