@@ -284,7 +284,7 @@ ffs_base_run(int expect, const char *fmt,...)
 /* `until`, where not NULL, bounds the index column after the keys from above. */
 static bool
 fetch(Relation rel, Relation index, int nkeys, const Datum *values, const Datum *until,
-	  Snapshot snapshot, bool backward, TupleTableSlot *slot)
+	  Snapshot snapshot, bool backward, FfsRowWanted wanted, void *arg, TupleTableSlot *slot)
 {
 	ScanKeyData keys[INDEX_MAX_KEYS];
 	IndexScanDesc scan;
@@ -304,7 +304,11 @@ fetch(Relation rel, Relation index, int nkeys, const Datum *values, const Datum 
 	}
 	scan = index_beginscan(rel, index, snapshot, nscankeys, 0);
 	index_rescan(scan, keys, nscankeys, NULL, 0);
-	found = index_getnext_slot(scan, backward ? BackwardScanDirection : ForwardScanDirection, slot);
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		found = index_getnext_slot(scan, backward ? BackwardScanDirection : ForwardScanDirection, slot);
+	} while (found && wanted != NULL && !wanted(slot, arg));
 	if (found)
 		ExecMaterializeSlot(slot);
 	index_endscan(scan);
@@ -315,14 +319,21 @@ bool
 ffs_base_fetch_by_key(Relation rel, Relation index, int nkeys, const Datum *values,
 					  Snapshot snapshot, bool backward, TupleTableSlot *slot)
 {
-	return fetch(rel, index, nkeys, values, NULL, snapshot, backward, slot);
+	return fetch(rel, index, nkeys, values, NULL, snapshot, backward, NULL, NULL, slot);
 }
 
 bool
 ffs_base_fetch_last_until(Relation rel, Relation index, int nkeys, const Datum *values, Datum until,
 						  Snapshot snapshot, TupleTableSlot *slot)
 {
-	return fetch(rel, index, nkeys, values, &until, snapshot, true, slot);
+	return fetch(rel, index, nkeys, values, &until, snapshot, true, NULL, NULL, slot);
+}
+
+bool
+ffs_base_fetch_last_wanted(Relation rel, Relation index, int nkeys, const Datum *values,
+						   FfsRowWanted wanted, void *arg, Snapshot snapshot, TupleTableSlot *slot)
+{
+	return fetch(rel, index, nkeys, values, NULL, snapshot, true, wanted, arg, slot);
 }
 
 /*

@@ -101,6 +101,11 @@ extern bool ffs_base_fetch_by_key(Relation rel, Relation index, int nkeys, const
 extern bool ffs_base_fetch_last_until(Relation rel, Relation index, int nkeys, const Datum *values, Datum until,
 									  Snapshot snapshot, TupleTableSlot *slot);
 
+/* The last row of the key that is wanted. */
+typedef bool (*FfsRowWanted) (TupleTableSlot *slot, void *arg);
+extern bool ffs_base_fetch_last_wanted(Relation rel, Relation index, int nkeys, const Datum *values,
+									   FfsRowWanted wanted, void *arg, Snapshot snapshot, TupleTableSlot *slot);
+
 /* Insert slots into a heap with their index entries (unique checks included); no triggers, no constraints, no rights.  Index expressions run as the table's owner. */
 extern void ffs_base_insert_slots(Relation rel, TupleTableSlot **slots, int nslots);
 

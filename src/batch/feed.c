@@ -302,7 +302,11 @@ next_row(ScanState *node)
 	if (feed->position < feed->to)
 		feed->position++;
 	if (feed->position >= feed->to)
+	{
+		if (feed->take)
+			feed->take(feed, NULL);
 		return slot;
+	}
 	row = feed->rows[feed->position];
 	running = feed;
 	fill_row(feed, row);

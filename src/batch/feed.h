@@ -60,7 +60,7 @@ typedef struct Feed
 	bool		updating;		/* the row at `position` met a conflict */
 	bool		returning;		/* the INSERT returns the key columns */
 	CmdType		command;		/* what the statement is */
-	void		(*take) (struct Feed *feed, FeedRow *row);	/* NULL, or called when the statement takes a row */
+	void		(*take) (struct Feed *feed, FeedRow *row);	/* NULL, or called when the statement takes a row, and with NULL after the last */
 	struct Feed *outer;			/* whose statement ours runs inside of */
 } Feed;
 

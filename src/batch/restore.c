@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * restore.c
- *		ffs_restore: a soft-deleted row comes back.
+ *		Soft-deleted rows come back; ffs_restore.
  *
- * The row is read and taken from <table>_deleted by us, since the caller need
- * have no rights there, and goes into the table by an INSERT of the caller's:
+ * The rows are read and taken from <table>_deleted by us, since the caller need
+ * have no rights there, and go into the table by one INSERT of the caller's:
  * with its privileges, policies, constraints and triggers.
  *
  *-------------------------------------------------------------------------
@@ -16,23 +16,21 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
-#include "catalog/pg_constraint.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
 #include "batch/batch.h"
-#include "batch/one.h"
-#include "batch/rows.h"
+#include "batch/errors.h"
+#include "batch/restore.h"
 #include "registry/key.h"
 #include "temporal/temporal.h"
 #include "tenancy/tenancy.h"
@@ -41,9 +39,8 @@ PG_FUNCTION_INFO_V1(ffs_restore);
 
 /* ---- finding the deleted row ---- */
 
-/* The attribute of <table>_deleted that comes from `source`. */
-static AttrNumber
-deleted_attribute(const FfsTable *table, AttrNumber source)
+AttrNumber
+ffs_batch_deleted_attribute(const FfsTable *table, AttrNumber source)
 {
 	for (int i = 0; i < table->deleted_desc->natts; i++)
 		if (!TupleDescAttr(table->deleted_desc, i)->attisdropped && table->deleted_map[i] == source)
@@ -70,10 +67,10 @@ deleted_index(const FfsTable *table, Relation deleted)
 		Form_pg_index form = index->rd_index;
 		bool		fits = form->indisvalid && form->indnkeyatts == table->nkeys + 1 &&
 		RelationGetIndexPredicate(index) == NIL &&
-		form->indkey.values[table->nkeys] == deleted_attribute(table, FFS_FROM_END_TIME);
+		form->indkey.values[table->nkeys] == ffs_batch_deleted_attribute(table, FFS_FROM_END_TIME);
 
 		for (int i = 0; i < table->nkeys && fits; i++)
-			fits = form->indkey.values[i] == deleted_attribute(table, table->key[i]);
+			fits = form->indkey.values[i] == ffs_batch_deleted_attribute(table, table->key[i]);
 		index_close(index, AccessShareLock);
 		if (fits)
 		{
@@ -94,8 +91,9 @@ deleted_index(const FfsTable *table, Relation deleted)
 
 /* May the transaction's tenant see this row? */
 static bool
-tenant_sees(const FfsTable *table, TupleTableSlot *slot)
+tenant_sees(TupleTableSlot *slot, void *arg)
 {
+	const FfsTable *table = arg;
 	bool		isnull;
 	Datum		tenant;
 
@@ -103,20 +101,42 @@ tenant_sees(const FfsTable *table, TupleTableSlot *slot)
 		return true;
 	if (ffs_tenancy_mode() == FFS_TENANT_NONE)
 		return ffs_base_bypasses_rls(GetUserId());
-	tenant = slot_getattr(slot, deleted_attribute(table, table->tenant), &isnull);
+	tenant = slot_getattr(slot, ffs_batch_deleted_attribute(table, table->tenant), &isnull);
 	return !isnull && ffs_tenancy_allows(table->tenant_type, tenant);
 }
 
 /*
- * The latest deleted row of this key, locked, so that nobody else restores or
- * purges it meanwhile.  False where there is none.
+ * The latest deleted row of this key, of those that the tenant sees: where the
+ * tenant is no part of the key, several tenants' may lie under it.  Who sees
+ * all of them is told that one is another tenant's, as for any other write.
  */
 static bool
-lock_deleted_row(const FfsTable *table, Relation deleted, Datum *key, TupleTableSlot *slot)
+fetch_deleted_row(Restore *restore, const Datum *key)
 {
-	Relation	index = index_open(deleted_index(table, deleted), AccessShareLock);
-	bool		found = false;
+	FfsTable   *table = restore->table;
+	bool		isnull;
+	Datum		tenant;
 
+	if (ffs_base_fetch_last_wanted(restore->deleted, restore->index, table->nkeys, key,
+								   tenant_sees, table, GetActiveSnapshot(), restore->slot))
+		return true;
+	if (table->tenant != 0 && ffs_base_bypasses_rls(GetUserId()) &&
+		ffs_base_fetch_by_key(restore->deleted, restore->index, table->nkeys, key,
+							  GetActiveSnapshot(), true, restore->slot))
+	{
+		tenant = slot_getattr(restore->slot, ffs_batch_deleted_attribute(table, table->tenant), &isnull);
+		ffs_tenancy_check_row(table->relid, table->tenant_type, tenant, isnull);
+	}
+	return false;
+}
+
+/*
+ * The same, locked, so that nobody else restores or purges it meanwhile.
+ * False where there is none.
+ */
+static bool
+lock_deleted_row(Restore *restore, const Datum *key)
+{
 	for (;;)
 	{
 		TM_FailureData failure;
@@ -125,26 +145,21 @@ lock_deleted_row(const FfsTable *table, Relation deleted, Datum *key, TupleTable
 
 		CHECK_FOR_INTERRUPTS();
 		PushActiveSnapshot(GetTransactionSnapshot());
-		ExecClearTuple(slot);
-		if (!ffs_base_fetch_by_key(deleted, index, table->nkeys, key, GetActiveSnapshot(), true, slot) ||
-			!tenant_sees(table, slot))
+		ExecClearTuple(restore->slot);
+		if (!fetch_deleted_row(restore, key))
 		{
 			PopActiveSnapshot();
-			break;
+			return false;
 		}
-		tid = slot->tts_tid;
-		result = table_tuple_lock(deleted, &tid, GetActiveSnapshot(), slot,
+		tid = restore->slot->tts_tid;
+		result = table_tuple_lock(restore->deleted, &tid, GetActiveSnapshot(), restore->slot,
 								  GetCurrentCommandId(false), LockTupleExclusive, LockWaitBlock,
 								  0, &failure);
 		PopActiveSnapshot();
 		if (result == TM_Ok)
-		{
-			ExecMaterializeSlot(slot);
-			found = true;
-			break;
-		}
+			return true;
 		if (result == TM_SelfModified)
-			break;
+			return false;
 		if (result != TM_Deleted && result != TM_Updated)
 			elog(ERROR, "unexpected result %d of locking a deleted row", (int) result);
 		/* somebody restored or purged it while we waited: look again */
@@ -155,8 +170,6 @@ lock_deleted_row(const FfsTable *table, Relation deleted, Datum *key, TupleTable
 					 errdetail("The deleted row was restored or purged meanwhile."),
 					 errhint("Run the transaction again.")));
 	}
-	index_close(index, NoLock);
-	return found;
 }
 
 /*
@@ -167,33 +180,26 @@ lock_deleted_row(const FfsTable *table, Relation deleted, Datum *key, TupleTable
  * nobody else: it begins a life.
  */
 static int32
-next_version(const FfsTable *table, TupleTableSlot *deleted, Datum *key, TimestampTz deleted_at)
+next_version(Restore *restore, const RestoreRow *row)
 {
-	Relation	history;
-	Relation	index;
-	TupleTableSlot *slot;
+	FfsTable   *table = restore->table;
 	Datum		valid_from;
 	bool		isnull;
 	int32		version = 1;
 
 	if (table->strategy != FFS_STRATEGY_SCD2)
 		return 0;
-	history = table_open(table->history, AccessShareLock);
-	index = index_open(table->history_pk, AccessShareLock);
-	slot = table_slot_create(history, NULL);
-	valid_from = slot_getattr(deleted, deleted_attribute(table, table->stamp[FFS_VALID_FROM]), &isnull);
+	valid_from = slot_getattr(restore->slot, ffs_batch_deleted_attribute(table, table->stamp[FFS_VALID_FROM]), &isnull);
 	PushActiveSnapshot(GetTransactionSnapshot());
-	if (ffs_base_fetch_last_until(history, index, table->nkeys, key, valid_from, GetActiveSnapshot(), slot))
+	if (ffs_base_fetch_last_until(restore->history, restore->history_index, table->nkeys, row->key.values,
+								  valid_from, GetActiveSnapshot(), restore->history_slot))
 	{
 		TimestampTz valid_to = 0;
 		int32		last = 0;
-		int32		deleted_version = DatumGetInt32(slot_getattr(deleted,
-																 deleted_attribute(table, table->stamp[FFS_VERSION]),
-																 &isnull));
 
 		for (int i = 0; i < table->history_desc->natts; i++)
 		{
-			Datum		value = slot_getattr(slot, i + 1, &isnull);
+			Datum		value = slot_getattr(restore->history_slot, i + 1, &isnull);
 
 			if (isnull || TupleDescAttr(table->history_desc, i)->attisdropped)
 				continue;
@@ -202,326 +208,360 @@ next_version(const FfsTable *table, TupleTableSlot *deleted, Datum *key, Timesta
 			else if (table->history_map[i] == table->stamp[FFS_VERSION])
 				last = DatumGetInt32(value);
 		}
-		if (valid_to == deleted_at || deleted_version > 1)
+		if (valid_to == row->deleted_at || row->deleted_version > 1)
 			version = last + 1;
 	}
 	PopActiveSnapshot();
-	ExecDropSingleTupleTableSlot(slot);
-	index_close(index, AccessShareLock);
-	table_close(history, AccessShareLock);
+	ExecClearTuple(restore->history_slot);
 	return version;
 }
 
-/* ---- putting it back ---- */
+/* ---- rows to be put back ---- */
 
-/* An INSERT of what the deleted row holds; the columns' values are in `params`. */
-static char *
-insert_text(const FfsTable *table, Relation rel, TupleTableSlot *slot,
-			Datum *params, char *nulls, Oid *types, int *nparams)
+/* What the deleted row holds, as a row of the feed. */
+static void
+read_deleted_row(Restore *restore, RestoreRow *row)
 {
-	TupleDesc	desc = RelationGetDescr(rel);
-	StringInfoData query;
-	StringInfoData list;
-	int			n = 0;
+	FfsTable   *table = restore->table;
+	TupleDesc	deleted_desc = RelationGetDescr(restore->deleted);
+	TupleDesc	desc = RelationGetDescr(restore->rel);
+	int			natts = desc->natts;
+	int			nwords = restore->reader->nwords;
+	Datum	   *values = palloc(sizeof(Datum) * deleted_desc->natts);
+	bool	   *nulls = palloc(sizeof(bool) * deleted_desc->natts);
+	HeapTuple	tuple = ExecCopySlotHeapTuple(restore->slot);
 
-	initStringInfo(&query);
-	initStringInfo(&list);
-	appendStringInfo(&query, "INSERT INTO %s AS ffs_target (", ffs_base_relation_name(table->relid));
+	heap_deform_tuple(tuple, deleted_desc, values, nulls);
+	row->feed.values = palloc0(sizeof(Datum) * natts);
+	row->feed.nulls = palloc(sizeof(bool) * natts);
+	row->feed.given = palloc0(sizeof(uint64) * nwords);
+	row->feed.filled = palloc0(sizeof(uint64) * nwords);
+	memset(row->feed.nulls, true, natts);
+	row->deleted_version = 0;
 	for (int i = 0; i < table->deleted_desc->natts; i++)
 	{
 		AttrNumber	attno = table->deleted_map[i];
 		Form_pg_attribute att;
-		Datum		value;
-		bool		isnull;
 
-		if (TupleDescAttr(table->deleted_desc, i)->attisdropped || attno <= 0)
+		if (TupleDescAttr(table->deleted_desc, i)->attisdropped)
 			continue;
+		if (attno == FFS_FROM_XID)
+			row->xid = DatumGetFullTransactionId(values[i]);
+		else if (attno == FFS_FROM_END_TIME)
+			row->deleted_at = DatumGetTimestampTz(values[i]);
+		if (attno <= 0)
+			continue;
+		if (attno == table->stamp[FFS_VERSION])
+			row->deleted_version = DatumGetInt32(values[i]);
 		att = TupleDescAttr(desc, attno - 1);
+		row->feed.values[attno - 1] = values[i];
+		row->feed.nulls[attno - 1] = nulls[i];
 		if (att->attgenerated)
 			continue;
-		value = slot_getattr(slot, i + 1, &isnull);
 		/* a column that came after the deletion, and may not be NULL, takes its default */
-		if (isnull && att->attnotnull && (att->atthasdef || att->attidentity))
+		if (nulls[i] && att->attnotnull && (att->atthasdef || att->attidentity))
 			continue;
-		params[n] = value;
-		nulls[n] = isnull ? 'n' : ' ';
-		types[n] = att->atttypid;
-		appendStringInfo(&query, "%s%s", n > 0 ? ", " : "", quote_identifier(NameStr(att->attname)));
-		appendStringInfo(&list, "%s$%d", n > 0 ? ", " : "", n + 1);
-		n++;
+		ffs_batch_set_given(row->feed.given, attno);
 	}
-	appendStringInfo(&query, ") OVERRIDING SYSTEM VALUE VALUES (%s) RETURNING ", list.data);
+	row->tid = restore->slot->tts_tid;
+	row->version = next_version(restore, row);
+}
+
+/* Is there a deleted row of this key, to be restored?  It is locked then, and read. */
+static bool
+find_row(Restore *restore, RestoreRow *row)
+{
+	FfsTable   *table = restore->table;
+	bool		found = lock_deleted_row(restore, row->key.values);
+
+	if (found)
+	{
+		read_deleted_row(restore, row);
+		if (row->key.has_version && row->deleted_version != row->key.version)
+			ffs_batch_version_conflict(table, row->key.values, row->key.version, row->deleted_version);
+		found = !FullTransactionIdIsValid(row->only) || FullTransactionIdEquals(row->only, row->xid);
+	}
+	ExecClearTuple(restore->slot);
+	return found;
+}
+
+/* ---- putting them back ---- */
+
+/* The INSERT's columns are those that any of the rows has. */
+static char *
+insert_text(Restore *restore, const uint64 *columns)
+{
+	FfsTable   *table = restore->table;
+	RowReader  *reader = restore->reader;
+	StringInfoData query;
+	StringInfoData list;
+
+	initStringInfo(&query);
+	initStringInfo(&list);
+	appendStringInfo(&query, "INSERT INTO %s AS ffs_target (", reader->relation_name);
+	for (AttrNumber attno = 1; attno <= reader->natts; attno++)
+	{
+		const char *name;
+
+		if (!ffs_batch_is_given(columns, attno))
+			continue;
+		name = quote_identifier(reader->columns[attno - 1].name);
+		appendStringInfo(&query, "%s%s", list.len > 0 ? ", " : "", name);
+		appendStringInfo(&list, "%sffs_feed.%s", list.len > 0 ? ", " : "", name);
+	}
+	appendStringInfo(&query, ") OVERRIDING SYSTEM VALUE SELECT %s FROM " FEED_NAME " AS ffs_feed RETURNING ",
+					 list.data);
 	/* so that the table's policies for reading have their say too */
 	for (int i = 0; i < table->nkeys; i++)
 		appendStringInfo(&query, "%sffs_target.%s", i > 0 ? ", " : "",
-						 quote_identifier(NameStr(TupleDescAttr(desc, table->key[i] - 1)->attname)));
-	*nparams = n;
+						 quote_identifier(reader->columns[table->key[i] - 1].name));
 	return query.data;
+}
+
+/* The INSERT takes a row, or none is left. */
+static void
+take_row(Feed *feed, FeedRow *row)
+{
+	if (row != NULL)
+		ffs_temporal_begin_restore(feed->reader->table->rootid, ((RestoreRow *) row)->version, "restore");
+	else
+		ffs_temporal_end_restore();
 }
 
 /* Say what stands in the way where the key or a unique value is taken by now. */
 static void
-rethrow_taken(ErrorData *error, const char *key_text, const char *name)
+describe_taken(Restore *restore, const RestoreRow *row, ErrorData *error)
 {
-	MemoryContext old;
-
 	if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION)
-		ReThrowError(error);
-	old = MemoryContextSwitchTo(error->assoc_context);
+		return;
 	error->detail = psprintf("%s%s%s", error->message, error->detail ? ": " : "",
 							 error->detail ? error->detail : "");
 	error->message = psprintf("the row %s of table %s cannot be restored: its key or a unique value is taken",
-							  key_text, name);
+							  ffs_registry_key_text(restore->table, row->key.values),
+							  restore->reader->relation_name);
 	error->hint = pstrdup("Delete or change the row that has the value now, then restore.");
-	MemoryContextSwitchTo(old);
-	ReThrowError(error);
 }
 
-static bool
-insert_row(const FfsTable *table, Relation rel, TupleTableSlot *slot, Datum *key, TimestampTz deleted_at)
+/* ---- a table's restores ---- */
+
+Restore *
+ffs_batch_open_restore(FfsTable *table)
 {
-	int			natts = table->deleted_desc->natts;
-	Datum	   *params = palloc(sizeof(Datum) * natts);
-	char	   *nulls = palloc0(natts + 1);
-	Oid		   *types = palloc(sizeof(Oid) * natts);
-	int			nparams;
-	char	   *query = insert_text(table, rel, slot, params, nulls, types, &nparams);
-	char	   *key_text = ffs_registry_key_text(table, key);
-	char	   *name = ffs_base_relation_name(table->relid);
-	MemoryContext context = CurrentMemoryContext;
-	bool		kept;
-	SPIPlanPtr	plan = ffs_batch_plan(query, nparams, types, &kept);
-	volatile uint64 processed = 0;
+	Restore    *restore = palloc0(sizeof(Restore));
 
-	ffs_temporal_begin_restore(table->rootid, next_version(table, slot, key, deleted_at), "restore");
-	PG_TRY();
-	{
-		int			result = SPI_execute_plan(plan, params, nulls, false, 0);
-
-		if (result < 0)
-			elog(ERROR, "unexpected result %s of: %s", SPI_result_code_string(result), query);
-		processed = SPI_processed;
-		ffs_temporal_end_restore();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		ffs_temporal_end_restore();
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		rethrow_taken(error, key_text, name);
-	}
-	PG_END_TRY();
-	if (!kept)
-		SPI_freeplan(plan);
-	return processed > 0;
-}
-
-/* ---- rows that went with it ---- */
-
-static uint64 restore_row(FfsTable *table, KeyArgument *key, FullTransactionId only);
-
-/* Keys of deleted rows of `child` that the transaction deleted and that refer to the restored row. */
-static List *
-find_children(FfsTable *child, FullTransactionId xid, int nfks, const AttrNumber *conkey,
-			  const Oid *operators, const Oid *collations, const Datum *parent)
-{
-	Relation	deleted = table_open(child->deleted, AccessShareLock);
-	TupleTableSlot *slot = table_slot_create(deleted, NULL);
-	AttrNumber	xid_attno = deleted_attribute(child, FFS_FROM_XID);
-	TableScanDesc scan;
-	ScanKeyData key;
-	List	   *result = NIL;
-
-	PushActiveSnapshot(GetTransactionSnapshot());
-	ScanKeyInit(&key, xid_attno, BTEqualStrategyNumber, F_XID8EQ, FullTransactionIdGetDatum(xid));
-	scan = table_beginscan(deleted, GetActiveSnapshot(), 1, &key);
-	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
-	{
-		bool		refers = true;
-		KeyArgument *found;
-
-		CHECK_FOR_INTERRUPTS();
-		for (int i = 0; i < nfks && refers; i++)
-		{
-			bool		isnull;
-			Datum		value = slot_getattr(slot, deleted_attribute(child, conkey[i]), &isnull);
-
-			refers = !isnull &&
-				DatumGetBool(OidFunctionCall2Coll(get_opcode(operators[i]), collations[i], parent[i], value));
-		}
-		if (!refers)
-			continue;
-		found = palloc0(sizeof(KeyArgument));
-		found->cascade = true;
-		for (int i = 0; i < child->nkeys; i++)
-		{
-			AttrNumber	attno = deleted_attribute(child, child->key[i]);
-			Form_pg_attribute att = TupleDescAttr(child->deleted_desc, attno - 1);
-			bool		isnull;
-			Datum		value = slot_getattr(slot, attno, &isnull);
-
-			if (isnull)
-				elog(ERROR, "a deleted row has no key");
-			found->values[i] = datumCopy(value, att->attbyval, att->attlen);
-		}
-		result = lappend(result, found);
-	}
-	table_endscan(scan);
-	PopActiveSnapshot();
-	ExecDropSingleTupleTableSlot(slot);
-	table_close(deleted, AccessShareLock);
-	return result;
-}
-
-/* Restore the rows of one foreign key that cascades from `table`. */
-static uint64
-restore_children(FfsTable *table, HeapTuple constraint, TupleTableSlot *slot, FullTransactionId xid)
-{
-	Form_pg_constraint form = (Form_pg_constraint) GETSTRUCT(constraint);
-	FfsTable   *child = ffs_registry_find(form->conrelid);
-	int			nfks;
-	AttrNumber	conkey[INDEX_MAX_KEYS];
-	AttrNumber	confkey[INDEX_MAX_KEYS];
-	Oid			operators[INDEX_MAX_KEYS];
-	Oid			collations[INDEX_MAX_KEYS];
-	Datum		parent[INDEX_MAX_KEYS];
-	List	   *keys;
-	ListCell   *lc;
-	uint64		restored = 0;
-
-	if (child == NULL || !child->soft_delete || !OidIsValid(child->deleted) || child->nkeys == 0)
-		return 0;
-	if (child->relid != child->rootid)
-		return 0;				/* a partition's own: its root's table holds the rows */
-	child = ffs_registry_get(form->conrelid, true);
-
-	DeconstructFkConstraintRow(constraint, &nfks, conkey, confkey, operators, NULL, NULL, NULL, NULL);
-	for (int i = 0; i < nfks; i++)
-	{
-		bool		isnull;
-
-		parent[i] = slot_getattr(slot, deleted_attribute(table, confkey[i]), &isnull);
-		if (isnull)
-			return 0;
-		collations[i] = TupleDescAttr(table->deleted_desc,
-									  deleted_attribute(table, confkey[i]) - 1)->attcollation;
-	}
-	keys = find_children(child, xid, nfks, conkey, operators, collations, parent);
-	foreach(lc, keys)
-		restored += restore_row(child, lfirst(lc), xid);
-	return restored;
-}
-
-static uint64
-restore_cascade(FfsTable *table, TupleTableSlot *slot, FullTransactionId xid)
-{
-	Relation	constraints = table_open(ConstraintRelationId, AccessShareLock);
-	SysScanDesc scan;
-	ScanKeyData key;
-	HeapTuple	tuple;
-	List	   *found = NIL;
-	ListCell   *lc;
-	uint64		restored = 0;
-
-	ScanKeyInit(&key, Anum_pg_constraint_confrelid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(table->relid));
-	scan = systable_beginscan(constraints, InvalidOid, false, NULL, 1, &key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		Form_pg_constraint form = (Form_pg_constraint) GETSTRUCT(tuple);
-
-		if (form->contype == CONSTRAINT_FOREIGN && !OidIsValid(form->conparentid) &&
-			form->confdeltype == FKCONSTR_ACTION_CASCADE)
-			found = lappend(found, heap_copytuple(tuple));
-	}
-	systable_endscan(scan);
-	table_close(constraints, AccessShareLock);
-	foreach(lc, found)
-		restored += restore_children(table, lfirst(lc), slot, xid);
-	return restored;
-}
-
-/* ---- one row ---- */
-
-/* Restore the row; if `only` is valid, only what that transaction deleted.  How many rows came back. */
-static uint64
-restore_row(FfsTable *table, KeyArgument *key, FullTransactionId only)
-{
-	Relation	rel;
-	Relation	deleted;
-	TupleTableSlot *slot;
-	ItemPointerData tid;
-	FullTransactionId xid;
-	TimestampTz deleted_at;
-	bool		isnull;
-	uint64		restored = 0;
-
-	check_stack_depth();
 	if (pg_class_aclcheck(table->relid, GetUserId(), ACL_INSERT) != ACLCHECK_OK ||
 		pg_class_aclcheck(table->relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(table->relid));
 	if (table->tenant != 0)
 		ffs_tenancy_check_statement(table->relid);
 
-	rel = table_open(table->relid, RowExclusiveLock);
-	deleted = table_open(table->deleted, RowExclusiveLock);
-	slot = table_slot_create(deleted, NULL);
-	if (lock_deleted_row(table, deleted, key->values, slot))
+	restore->table = table;
+	restore->rel = table_open(table->relid, RowExclusiveLock);
+	restore->deleted = table_open(table->deleted, RowExclusiveLock);
+	restore->index = index_open(deleted_index(table, restore->deleted), AccessShareLock);
+	restore->slot = table_slot_create(restore->deleted, NULL);
+	if (table->strategy == FFS_STRATEGY_SCD2)
 	{
-		tid = slot->tts_tid;
-		xid = DatumGetFullTransactionId(slot_getattr(slot, deleted_attribute(table, FFS_FROM_XID), &isnull));
-		deleted_at = DatumGetTimestampTz(slot_getattr(slot, deleted_attribute(table, FFS_FROM_END_TIME), &isnull));
-		if (key->has_version)
-		{
-			int32		version = DatumGetInt32(slot_getattr(slot, deleted_attribute(table, table->stamp[FFS_VERSION]), &isnull));
-
-			if (version != key->version)
-				ffs_batch_version_conflict(table, key->values, key->version, version);
-		}
-		if ((!FullTransactionIdIsValid(only) || FullTransactionIdEquals(only, xid)) &&
-			insert_row(table, rel, slot, key->values, deleted_at))
-		{
-			PushActiveSnapshot(GetTransactionSnapshot());
-			ffs_base_delete_tid(deleted, &tid);
-			PopActiveSnapshot();
-			CommandCounterIncrement();
-			restored = 1;
-			if (key->cascade)
-				restored += restore_cascade(table, slot, xid);
-		}
+		restore->history = table_open(table->history, AccessShareLock);
+		restore->history_index = index_open(table->history_pk, AccessShareLock);
+		restore->history_slot = table_slot_create(restore->history, NULL);
 	}
-	ExecDropSingleTupleTableSlot(slot);
-	table_close(deleted, NoLock);
-	table_close(rel, NoLock);
+	restore->reader = ffs_batch_open_reader(restore->rel, table);
+	restore->feed.reader = restore->reader;
+	restore->feed.context = CurrentMemoryContext;
+	restore->feed.desc = CreateTupleDescCopy(RelationGetDescr(restore->rel));
+	restore->feed.command = CMD_INSERT;
+	restore->feed.take = take_row;
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	ffs_batch_feed_register(&restore->feed);
+	return restore;
+}
+
+void
+ffs_batch_close_restore(Restore *restore)
+{
+	SPI_finish();
+	if (restore->reader->estate)
+		FreeExecutorState(restore->reader->estate);
+	if (restore->history)
+	{
+		ExecDropSingleTupleTableSlot(restore->history_slot);
+		index_close(restore->history_index, NoLock);
+		table_close(restore->history, NoLock);
+	}
+	ExecDropSingleTupleTableSlot(restore->slot);
+	index_close(restore->index, NoLock);
+	table_close(restore->deleted, NoLock);
+	table_close(restore->rel, NoLock);
+}
+
+static int
+compare_tids(const void *a, const void *b)
+{
+	return ItemPointerCompare(&(*(RestoreRow *const *) a)->tid, &(*(RestoreRow *const *) b)->tid);
+}
+
+/*
+ * What a transaction deleted twice under one key is found twice, each time the
+ * latest of it.  Leaves one of each; the new number of rows.
+ */
+static int
+drop_duplicates(RestoreRow **rows, int nrows)
+{
+	RestoreRow **sorted = palloc_extended(sizeof(RestoreRow *) * nrows, MCXT_ALLOC_HUGE);
+	int			n = 0;
+
+	memcpy(sorted, rows, sizeof(RestoreRow *) * nrows);
+	qsort(sorted, nrows, sizeof(RestoreRow *), compare_tids);
+	for (int i = 1; i < nrows; i++)
+		if (compare_tids(&sorted[i - 1], &sorted[i]) == 0)
+			sorted[i]->feed.outcome = FEED_PASSED_OVER;
+	for (int i = 0; i < nrows; i++)
+		if (rows[i]->feed.outcome == FEED_PENDING)
+			rows[n++] = rows[i];
+	return n;
+}
+
+/* Look for the rows, and put those that there are back. */
+static uint64
+restore_rows(Restore *restore, RestoreRow **rows, int nrows)
+{
+	Feed	   *feed = &restore->feed;
+	int			nwords = restore->reader->nwords;
+	uint64	   *columns = palloc0(sizeof(uint64) * nwords);
+	RestoreRow **found = palloc_extended(sizeof(RestoreRow *) * Max(nrows, 1), MCXT_ALLOC_HUGE);
+	int			nfound = 0;
+	bool		cascade = false;
+	uint64		restored = 0;
+
+	for (int i = 0; i < nrows; i++)
+	{
+		restore->at = rows[i];
+		rows[i]->feed.outcome = FEED_PASSED_OVER;
+		if (!find_row(restore, rows[i]))
+			continue;
+		rows[i]->feed.outcome = FEED_PENDING;
+		for (int word = 0; word < nwords; word++)
+			columns[word] |= rows[i]->feed.given[word];
+		found[nfound++] = rows[i];
+	}
+	restore->at = NULL;
+	if (nfound == 0)
+		return 0;
+	if (nfound > 1)
+		nfound = drop_duplicates(found, nfound);
+
+	feed->rows = (FeedRow **) found;
+	feed->from = 0;
+	feed->to = nfound;
+	feed->columns = columns;
+	feed->position = -1;
+	restore->running = true;
+	ffs_batch_feed_run(feed, insert_text(restore, columns));
+	restore->running = false;
+
+	PushActiveSnapshot(GetTransactionSnapshot());
+	for (int i = 0; i < nfound; i++)
+	{
+		if (found[i]->feed.outcome != FEED_INSERTED)
+			continue;
+		ffs_base_delete_tid(restore->deleted, &found[i]->tid);
+		restored++;
+		cascade |= found[i]->key.cascade;
+	}
+	PopActiveSnapshot();
+	CommandCounterIncrement();
+	if (cascade)
+		restored += ffs_batch_restore_cascade(restore->table, found, nfound);
 	return restored;
 }
 
-Datum
-ffs_restore(PG_FUNCTION_ARGS)
+/* After an error: the row it is about, or NULL. */
+static RestoreRow *
+failed_row(Restore *restore)
 {
-	FfsTable   *table = ffs_batch_table_argument(fcinfo, 0, true);
-	KeyArgument key;
-	uint64		restored;
-	instr_time	start;
+	Feed	   *feed = &restore->feed;
+
+	if (!restore->running)
+		return restore->at;
+	restore->running = false;
+	ffs_batch_feed_abandon(feed);
+	if (feed->position < feed->from || feed->position >= feed->to)
+		return NULL;
+	return (RestoreRow *) feed->rows[feed->position];
+}
+
+uint64
+ffs_batch_restore_rows(Restore *restore, RestoreRow **rows, int nrows)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile uint64 restored = 0;
+
+	check_stack_depth();
+	restore->failed = NULL;
+	PG_TRY();
+	{
+		restored = restore_rows(restore, rows, nrows);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		restore->failed = failed_row(restore);
+		if (restore->failed == NULL)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		describe_taken(restore, restore->failed, error);
+		ReThrowError(error);
+	}
+	PG_END_TRY();
+	return restored;
+}
+
+FfsTable *
+ffs_batch_restore_argument(FunctionCallInfo fcinfo, int n)
+{
+	FfsTable   *table = ffs_batch_table_argument(fcinfo, n, true);
 
 	/* what was deleted from a partition is kept beside the root */
 	if (table->relid != table->rootid)
 		table = ffs_registry_get(table->rootid, true);
-	ffs_batch_begin(table->rootid, FFS_OP_RESTORE, &start);
-	ffs_batch_key_argument(table, fcinfo, 1, true, &key);
+	return table;
+}
+
+void
+ffs_batch_require_deleted(const FfsTable *table)
+{
 	if (!table->soft_delete || !OidIsValid(table->deleted))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table %s does not keep deleted rows", ffs_base_relation_name(table->relid)),
 				 errdetail("It is managed without soft_delete."),
 				 errhint("Call ffs_manage() with soft_delete => true; rows deleted from then on can be restored.")));
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	restored = restore_row(table, &key, InvalidFullTransactionId);
-	SPI_finish();
+}
+
+/* ---- one row ---- */
+
+Datum
+ffs_restore(PG_FUNCTION_ARGS)
+{
+	FfsTable   *table = ffs_batch_restore_argument(fcinfo, 0);
+	RestoreRow	row;
+	RestoreRow *rows = &row;
+	Restore    *restore;
+	uint64		restored;
+	instr_time	start;
+
+	ffs_batch_begin(table->rootid, FFS_OP_RESTORE, &start);
+	memset(&row, 0, sizeof(row));
+	ffs_batch_key_argument(table, fcinfo, 1, true, &row.key);
+	ffs_batch_require_deleted(table);
+	restore = ffs_batch_open_restore(table);
+	restored = ffs_batch_restore_rows(restore, &rows, 1);
+	ffs_batch_close_restore(restore);
 	ffs_batch_count(table->rootid, FFS_OP_RESTORE, restored, start);
 	PG_RETURN_BOOL(restored > 0);
 }

@@ -464,6 +464,7 @@ ffs_batch_read_object(RowReader *reader, JsonbContainer *object,
 	int			member = 0;
 
 	reader->current = NULL;
+	reader->version.type = jbvNull;
 	memset(given, 0, sizeof(uint64) * reader->nwords);
 	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
 	{
@@ -484,6 +485,9 @@ ffs_batch_read_object(RowReader *reader, JsonbContainer *object,
 			if (column == NULL)
 			{
 				column = ffs_batch_find_column(reader, name, length);
+				if (column == NULL && reader->takes_version &&
+					length == (int) strlen("expected_version") && memcmp(name, "expected_version", length) == 0)
+					continue;
 				if (column == NULL)
 					unknown_column(reader, name, length);
 				reader->expected[member] = column->attno - 1;
@@ -491,6 +495,8 @@ ffs_batch_read_object(RowReader *reader, JsonbContainer *object,
 			}
 			member++;
 		}
+		else if (token == WJB_VALUE && column == NULL)
+			reader->version = value;
 		else if (token == WJB_VALUE)
 		{
 			if (column->stamp)

@@ -116,7 +116,7 @@ INSERT INTO tn.cells (name, statement, bound, free) VALUES
 ('ffs_create_many, update', 'SELECT 1 FROM ffs_create_many(''orders'', jsonb_build_array(jsonb_build_object(''id'', 2, ''tenant_id'', @A@, ''v'', 3)), on_conflict => ''update'') WHERE action = ''updated''', '{ZF002|ZF050,ZF002|ZF050,ZF001|ZF050,*,ZF002|ZF050,*}', '{ZF002|ZF050,ZF002|ZF050,*,*,ZF002|ZF050,*}'),
 ('ffs_update', 'SELECT ffs_update(''orders'', ''{"id": 1, "v": 5}'')', '{1,ZF011,ZF001,1,ZF011,1}', '{1,ZF002,1,1,ZF002,1}'),
 ('ffs_delete', 'SELECT 1 WHERE ffs_delete(''orders'', 1)', '{1,0,ZF001,1,0,1}', '{1,ZF002,1,1,ZF002,1}'),
-('ffs_restore', 'SELECT 1 WHERE ffs_restore(''orders'', 5)', '{1,0|ZF011,ZF001,1,0|ZF011,1}', '{1,0|ZF002,1,1,0|ZF002,1}'),
+('ffs_restore', 'SELECT 1 WHERE ffs_restore(''orders'', 5)', '{1,0,ZF001,1,0,1}', '{1,ZF002,1,1,ZF002,1}'),
 ('deleted', 'SELECT 1 FROM orders_deleted', '{1,0,0,1,0,1}', '{1,1,1,1,1,1}'),
 ('with deleted', 'SELECT 1 FROM orders_with_deleted', '{3,2,0,5,2,5}', '{5,5,5,5,5,5}');
 INSERT INTO tn.cells (name, statement, bound, free, only_strategy) VALUES
