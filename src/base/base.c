@@ -36,6 +36,7 @@
 #include "utils/syscache.h"
 
 #include "base/base.h"
+#include "base/writer.h"
 
 typedef struct ShmemPart
 {
@@ -83,6 +84,7 @@ shmem_startup(void)
 void
 ffs_base_init(void)
 {
+	ffs_base_writer_init();
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	prev_shmem_request_hook = shmem_request_hook;

@@ -15,6 +15,7 @@
 #error "ffstorage needs PostgreSQL 15 or later"
 #endif
 
+#include "access/genam.h"
 #include "access/tableam.h"
 #include "executor/executor.h"
 #include "catalog/pg_class.h"
@@ -54,6 +55,18 @@ ffs_compat_insert_index_tuples(ResultRelInfo *rri, TupleTableSlot *slot, EState 
 	list_free(ExecInsertIndexTuples(rri, slot, estate, false, false, NULL, NIL, false));
 #else
 	list_free(ExecInsertIndexTuples(rri, slot, estate, false, false, NULL, NIL));
+#endif
+}
+
+/* After the last index_insert() of an IndexInfo: from 17 on, it may hold resources. */
+static inline void
+ffs_compat_index_insert_cleanup(Relation index, IndexInfo *info)
+{
+#if PG_VERSION_NUM >= 170000
+	index_insert_cleanup(index, info);
+#else
+	(void) index;
+	(void) info;
 #endif
 }
 

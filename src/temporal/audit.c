@@ -34,7 +34,6 @@ buffer_entry(FfsTable *table, const Datum *values, const bool *nulls, const Entr
 	TupleDesc	desc = table->audit_desc;
 	Datum	   *out = palloc(sizeof(Datum) * desc->natts);
 	bool	   *outnulls = palloc0(sizeof(bool) * desc->natts);
-	AttrNumber	sort_attno = 0;
 
 	for (int i = 0; i < desc->natts; i++)
 	{
@@ -44,8 +43,6 @@ buffer_entry(FfsTable *table, const Datum *values, const bool *nulls, const Entr
 		{
 			out[i] = values[source - 1];
 			outnulls[i] = nulls[source - 1];
-			if (table->nkeys > 0 && source == table->key[0])
-				sort_attno = i + 1;
 			continue;
 		}
 		switch (source)
@@ -83,7 +80,7 @@ buffer_entry(FfsTable *table, const Datum *values, const bool *nulls, const Entr
 				break;
 		}
 	}
-	ffs_temporal_buffer_row(table->rootid, table->audit, desc, out, outnulls, sort_attno);
+	ffs_temporal_buffer_row(table->rootid, table->audit, desc, out, outnulls);
 	pfree(out);
 	pfree(outnulls);
 }

@@ -154,19 +154,131 @@ buffer_side_row(FfsTable *table, Oid target, TupleDesc side_desc, const AttrNumb
 				break;
 		}
 	}
-	ffs_temporal_buffer_row(table->rootid, target, side_desc, out, outnulls,
-							table->nkeys > 0 ? side_attribute(side_desc, map, table->key[0]) : 0);
+	ffs_temporal_buffer_row(table->rootid, target, side_desc, out, outnulls);
 	pfree(out);
 	pfree(outnulls);
+}
+
+/* The most that a text can hold with a header of one byte. */
+#define SHORT_TEXT	(VARATT_SHORT_MAX - VARHDRSZ_SHORT)
+
+/* One more attribute, as bytes, at the end of a tuple; `to` NULL: only how long it gets. */
+static Size
+append_attribute(char *to, Size at, Form_pg_attribute att, const void *bytes, Size length)
+{
+	if (att->attlen == -1)
+	{
+		if (to != NULL)
+		{
+			SET_VARSIZE_SHORT(to + at, VARHDRSZ_SHORT + length);
+			memcpy(to + at + VARHDRSZ_SHORT, bytes, length);
+		}
+		return at + VARHDRSZ_SHORT + length;
+	}
+	at = att_align_nominal(at, att->attalign);
+	if (to != NULL)
+		memcpy(to + at, bytes, length);
+	return at + length;
+}
+
+/*
+ * The usual case of buffer_whole_row: the side table has the table's columns in
+ * their order, and then our own.  The row's bytes are taken over as they are,
+ * without taking them apart.  False: it is not the usual case.
+ */
+static bool
+buffer_extended_row(FfsTable *table, Oid target, TupleDesc side_desc, const AttrNumber *map,
+					HeapTuple tuple, TupleDesc desc, const SideValues *side)
+{
+	HeapTupleHeader from = tuple->t_data;
+	int			natts = desc->natts;
+	int			nall = side_desc->natts;
+	const void *bytes[8];
+	Size		lengths[8];
+	FullTransactionId xid = ffs_temporal_xid();
+	text	   *actor = DatumGetTextPP(ffs_temporal_actor_datum());
+	bool		has_nulls = HeapTupleHasNulls(tuple);
+	Size		header = MAXALIGN(SizeofHeapTupleHeader + (has_nulls ? BITMAPLEN(nall) : 0));
+	Size		taken = tuple->t_len - from->t_hoff;
+	Size		length = taken;
+	FfsWriter  *writer;
+	HeapTuple	result;
+	HeapTupleHeader to;
+
+	if (nall < natts || nall - natts > (int) lengthof(bytes) || HeapTupleHeaderGetNatts(from) != natts)
+		return false;
+	for (int i = 0; i < natts; i++)
+	{
+		Form_pg_attribute a = TupleDescAttr(desc, i);
+		Form_pg_attribute b = TupleDescAttr(side_desc, i);
+
+		if (map[i] != i + 1 || a->attlen != b->attlen || a->attalign != b->attalign)
+			return false;
+	}
+	for (int i = natts; i < nall; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(side_desc, i);
+		const void **b = &bytes[i - natts];
+		Size	   *l = &lengths[i - natts];
+
+		switch (map[i])
+		{
+			case FFS_FROM_END_TIME:
+				*b = &side->at;
+				*l = sizeof(TimestampTz);
+				break;
+			case FFS_FROM_OPERATION:
+				*b = side->operation;
+				*l = strlen(side->operation);
+				break;
+			case FFS_FROM_ACTOR:
+				*b = VARDATA_ANY(actor);
+				*l = VARSIZE_ANY_EXHDR(actor);
+				break;
+			case FFS_FROM_XID:
+				*b = &xid;
+				*l = sizeof(xid);
+				break;
+			default:
+				return false;
+		}
+		if (att->attlen == -1 ? *l > SHORT_TEXT || att->attstorage == TYPSTORAGE_PLAIN : att->attlen != (int) *l)
+			return false;
+		length = append_attribute(NULL, length, att, *b, *l);
+	}
+
+	writer = ffs_temporal_buffer(table->rootid, target, side_desc);
+	result = ffs_base_writer_room(writer, header + length);
+	to = result->t_data;
+	HeapTupleHeaderSetNatts(to, nall);
+	ItemPointerSetInvalid(&to->t_ctid);
+	to->t_hoff = header;
+	to->t_infomask = (from->t_infomask & (HEAP_HASNULL | HEAP_HASEXTERNAL)) | HEAP_HASVARWIDTH;
+	if (has_nulls)
+	{
+		memcpy(to->t_bits, from->t_bits, BITMAPLEN(natts));
+		for (int i = natts; i < nall; i++)
+			to->t_bits[i >> 3] |= 1 << (i & 7);
+	}
+	memcpy((char *) to + header, (char *) from + from->t_hoff, taken);
+	for (int i = natts; i < nall; i++)
+		taken = append_attribute((char *) to + header, taken, TupleDescAttr(side_desc, i),
+								 bytes[i - natts], lengths[i - natts]);
+	ffs_base_writer_put(writer, result);
+	return true;
 }
 
 static void
 buffer_whole_row(FfsTable *table, Oid target, TupleDesc side_desc, const AttrNumber *map,
 				 HeapTuple tuple, TupleDesc desc, const SideValues *side)
 {
-	Datum	   *values = palloc(sizeof(Datum) * desc->natts);
-	bool	   *nulls = palloc(sizeof(bool) * desc->natts);
+	Datum	   *values;
+	bool	   *nulls;
 
+	if (buffer_extended_row(table, target, side_desc, map, tuple, desc, side))
+		return;
+	values = palloc(sizeof(Datum) * desc->natts);
+	nulls = palloc(sizeof(bool) * desc->natts);
 	heap_deform_tuple(tuple, desc, values, nulls);
 	buffer_side_row(table, target, side_desc, map, values, nulls, side);
 	pfree(values);
@@ -354,7 +466,7 @@ ffs_temporal_link_lives(FfsTable *table, HeapTuple old, HeapTuple new, TupleDesc
 	values[2] = ffs_temporal_key_jsonb(table, new, desc);
 	values[3] = TimestampTzGetDatum(at);
 	values[4] = FullTransactionIdGetDatum(ffs_temporal_xid());
-	ffs_temporal_buffer_row(table->rootid, target, RelationGetDescr(rel), values, nulls, 0);
+	ffs_temporal_buffer_row(table->rootid, target, RelationGetDescr(rel), values, nulls);
 	table_close(rel, NoLock);
 }
 

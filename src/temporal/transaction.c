@@ -147,14 +147,14 @@ static void
 write_row(void)
 {
 	Relation	rel = table_open(ffs_base_catalog_relid("transactions"), RowExclusiveLock);
-	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	FfsWriter  *writer = ffs_base_writer_open(RelationGetRelid(rel), RelationGetDescr(rel), CurrentMemoryContext);
+	Datum		values[TX_NCOLUMNS];
+	bool		nulls[TX_NCOLUMNS];
 
-	ExecClearTuple(slot);
-	form_row(slot->tts_values, slot->tts_isnull);
-	ExecStoreVirtualTuple(slot);
-	ffs_base_insert_slots(rel, &slot, 1);
-	ExecDropSingleTupleTableSlot(slot);
-	table_close(rel, RowExclusiveLock);
+	form_row(values, nulls);
+	ffs_base_writer_put(writer, ffs_base_writer_form(writer, values, nulls));
+	ffs_base_writer_finish(writer);
+	table_close(rel, NoLock);
 }
 
 /* The actor or its words changed after the row was written: write them over. */

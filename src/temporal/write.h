@@ -28,6 +28,7 @@
 #include "lib/ilist.h"
 #include "portability/instr_time.h"
 
+#include "base/writer.h"
 #include "registry/registry.h"
 #include "stats/stats.h"
 
@@ -45,13 +46,15 @@ extern void ffs_temporal_note_write(void);
 
 extern void ffs_temporal_buffer_init(void);
 /*
- * Take one row for `target`, a table beside `rootid`; the values are copied.
- * It is written by the next flush of rootid in this subtransaction, and is
- * forgotten if the subtransaction aborts before.  Rows go in sorted by the
- * column sort_attno, the first of the target's index on keys, if it is not 0.
+ * Where rows for `target`, a table beside rootid, go now; they are written by
+ * the next flush of rootid in this subtransaction at the latest, and are
+ * forgotten if the subtransaction aborts before.  desc must live as long as
+ * the transaction, or be counted.
  */
+extern FfsWriter *ffs_temporal_buffer(Oid rootid, Oid target, TupleDesc desc);
+/* Take one row; the values are copied. */
 extern void ffs_temporal_buffer_row(Oid rootid, Oid target, TupleDesc desc,
-									const Datum *values, const bool *nulls, AttrNumber sort_attno);
+									const Datum *values, const bool *nulls);
 /* Write out what this subtransaction has buffered for rootid (InvalidOid: for every table). */
 extern void ffs_temporal_buffer_flush(Oid rootid);
 /* Is anything buffered for rootid in this subtransaction? */
