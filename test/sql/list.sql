@@ -3,7 +3,7 @@
 SET client_min_messages = warning;
 SET timezone = 'UTC';
 SET datestyle = 'ISO, YMD';
-CREATE EXTENSION ffstorage;
+CREATE EXTENSION IF NOT EXISTS ffstorage;
 CREATE SCHEMA list;
 SET search_path = list, public;
 
