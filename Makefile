@@ -2,6 +2,7 @@
 #
 #   make demo    install what is missing, build, load real data, show it
 #   make test    install what is missing, build, run every test
+#   make bench   install what is missing, build, measure beside the peers (bench/README.md)
 #   make; make install; make installcheck   the usual PGXS targets
 
 EXTENSION = ffstorage
@@ -35,10 +36,10 @@ PG_CFLAGS += -Wno-unknown-warning-option -Wno-ignored-optimization-argument -Wno
 	-Wno-unused-parameter -Wno-cast-function-type -Wno-cast-function-type-mismatch
 endif
 
-ifneq (,$(filter demo test,$(MAKECMDGOALS)))
-demo test:
+ifneq (,$(filter demo test bench,$(MAKECMDGOALS)))
+demo test bench:
 	@scripts/$@
-.PHONY: demo test
+.PHONY: demo test bench
 else
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)

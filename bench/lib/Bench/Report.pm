@@ -1,0 +1,237 @@
+# What is printed, and the same as Markdown with plots.
+package Bench::Report;
+use strict;
+use warnings;
+use Bench::Plot qw(bars lines);
+use Bench::Stats qw(median compare judge number);
+
+# file: the .md to write, or undef
+sub new
+{
+	my ($class, $file, $about, $admin) = @_;
+	my $self = bless { file => $file, about => $about, plots => [] }, $class;
+	$self->{facts} = [ machine(), server($admin, $about) ];
+	print "$_->[0]: $_->[1]\n" foreach @{ $self->{facts} };
+	return $self;
+}
+
+sub first_match
+{
+	my ($file, $pattern) = @_;
+	open my $in, '<', $file or return '?';
+	while (my $line = <$in>)
+	{
+		return $1 if $line =~ $pattern;
+	}
+	return '?';
+}
+
+sub machine
+{
+	my $cores = () = do { local @ARGV = ('/proc/cpuinfo'); join '', <> } =~ /^processor\s*:/mg;
+	my $memory = first_match('/proc/meminfo', qr/^MemTotal:\s+(\d+)/);
+	return [ 'machine', sprintf '%s, %d cores, %.0f GB', first_match('/proc/cpuinfo', qr/^model name\s*:\s*(.*?)\s*$/), $cores, $memory / 1048576 ];
+}
+
+sub server
+{
+	my ($admin, $about) = @_;
+	my $settings = join ', ', map { "$_->[0] = $_->[1]" } $admin->rows(
+		q{SELECT name, current_setting(name) FROM pg_settings WHERE source IN ('command line', 'configuration file')
+		  AND name NOT IN ('port', 'listen_addresses', 'unix_socket_directories', 'TimeZone', 'log_timezone', 'default_text_search_config', 'DateStyle')
+		  AND name NOT LIKE 'lc\_%' AND name NOT LIKE 'log\_%' ORDER BY name});
+	return (
+		[ 'versions', $admin->value('SHOW server_version') . '; ffstorage ' . $admin->value("SELECT extversion FROM pg_extension WHERE extname = 'ffstorage'")
+			  . (defined $about && $about ne '' ? " ($about)" : '') ],
+		[ 'settings', $settings ]);
+}
+
+# ---- a row ----
+
+my %unit = (1 => 's', 1e-3 => 'ms', 1e-6 => "\x{b5}s");
+
+sub unit_of
+{
+	my ($seconds) = @_;
+	return $seconds >= 1 ? 1 : $seconds >= 1e-2 ? 1e-3 : 1e-6;
+}
+
+# One line per case: name, time, ratio, cpu, target, verdict.
+sub lines_of
+{
+	my ($row) = @_;
+	my @cases = @{ $row->{cases} };
+	my $base = $cases[0];
+	my %by_name = map { $_->{name} => $_ } @cases;
+	my @lines;
+	my $scale = $base->{wall} ? unit_of(median(values %{ $base->{wall} }) / $row->{per}) : 1e-6;
+	my $kind = { time => 'time', throughput => 'throughput', difference => 'more, ns a ' . $row->{unit} }->{ $row->{measure} };
+	push @lines, [ 'case', "$unit{$scale} a $row->{unit}", $kind, 'spread', 'CPU', 'turns', 'target', '' ];
+	foreach my $case (@cases)
+	{
+		if (!$case->{wall} || $case->{lacks})
+		{
+			push @lines, [ $case->{name}, '', '', '', '', '', '', $case->{lacks} || 'not measured' ];
+			next;
+		}
+		my $time = number(median(values %{ $case->{wall} }) / $row->{per} / $scale);
+		my @targets = grep { $_->{case} eq $case->{name} } @{ $row->{targets} };
+		my $line = [ $case->{name}, $time, '', '', '', scalar keys %{ $case->{wall} }, '', '' ];
+		if ($base->{wall} && !$base->{lacks})
+		{
+			my $c = compare($row->{measure}, $row->{per}, $case, $base);
+			$case->{of_base} = $c;
+			@$line[ 2 .. 4 ] = (number($c->{value}), number($c->{low}) . '..' . number($c->{high}), number($c->{cpu}));
+			@$line[ 2 .. 4 ] = ($row->{measure} eq 'difference' ? 0 : 1, '', $row->{measure} eq 'difference' ? 0 : 1) if $case == $base;
+		}
+		push @lines, $line;
+		foreach my $target (@targets)
+		{
+			my $other = defined $target->{of} ? $by_name{ $target->{of} } : $base;
+			my ($goal, $words) = ("$target->{op} $target->{value}", '');
+			$goal .= " of $target->{of}" if defined $target->{of};
+			if ($other && $other->{wall} && !$other->{lacks})
+			{
+				my $c = compare($row->{measure}, $row->{per}, $case, $other);
+				(my $reached, $words) = judge($target, $c);
+				$words = sprintf '%s: %s', number($c->{value}), $words if defined $target->{of};
+				push @{ $row->{judged} }, { %$target, %$c, goal => $target->{value}, reached => $reached, words => $words, of => $target->{of} };
+			}
+			# A second target of a case has a line of its own.
+			$line = [ ('') x 8 ], push @lines, $line if $line->[6] ne '';
+			@$line[ 6, 7 ] = ($goal, $words);
+		}
+	}
+	return @lines;
+}
+
+sub print_table
+{
+	my (@lines) = @_;
+	my @width;
+	foreach my $line (@lines)
+	{
+		foreach my $i (0 .. $#$line)
+		{
+			$width[$i] = length $line->[$i] if !defined $width[$i] || length $line->[$i] > $width[$i];
+		}
+	}
+	foreach my $line (@lines)
+	{
+		my $text = join '  ', map { sprintf $_ == 0 || $_ >= 6 ? "%-$width[$_]s" : "%$width[$_]s", $line->[$_] } 0 .. $#$line;
+		$text =~ s/\s+$//;
+		print "  $text\n";
+	}
+	return;
+}
+
+sub markdown_table
+{
+	my ($head, @lines) = @_;
+	my $row_of = sub { '| ' . join(' | ', map { (my $t = $_) =~ s/\|/\\|/g; $t =~ s/\n.*//s; $t } @_) . " |\n" };
+	return $row_of->(@$head) . $row_of->(map { $_ > 0 && $_ < 6 ? '---:' : '---' } 0 .. $#$head) . join '', map { $row_of->(@$_) } @lines;
+}
+
+sub row
+{
+	my ($self, $row) = @_;
+	my @lines = lines_of($row);
+	print "\n$row->{title}\n";
+	print_table(@lines);
+	$self->{body} .= "## $row->{title}\n\n" . markdown_table(@lines) . "\n";
+	push @{ $self->{summary} }, map { { %$_, title => $row->{title} } } @{ $row->{judged} // [] };
+
+	my @bars = map { { label => $_->{name}, %{ $_->{of_base} } } } grep { $_->{of_base} } @{ $row->{cases} };
+	if (@bars > 2 && $row->{measure} ne 'difference')
+	{
+		my ($target) = grep { !defined $_->{of} } @{ $row->{targets} };
+		$self->plot($row->{file}, bars("$row->{title}: $row->{measure} (base = 1)", @bars));
+	}
+	return;
+}
+
+sub plot
+{
+	my ($self, $name, $script) = @_;
+	return unless defined $self->{file};
+	(my $file = $self->{file}) =~ s/\.md$/-$name.svg/;
+	push @{ $self->{plots} }, { file => $file, script => $script };
+	(my $base = $file) =~ s{.*/}{};
+	$self->{body} .= "![$name]($base)\n\n";
+	return;
+}
+
+# ---- growth ----
+
+# A line per value of what varies, a column per case: what one unit costs, or
+# how many a second.
+sub growth
+{
+	my ($self, $varied, @points) = @_;
+	my $row = $points[0]{row};
+	my @names = map { $_->{name} } @{ $points[0]{row}{cases} };
+	my $throughput = $row->{measure} eq 'throughput';
+	my $head = [ $varied, map { ($_, 'spread') } @names ];
+	my (@lines, %series);
+	foreach my $point (@points)
+	{
+		my @line = ($point->{at});
+		foreach my $case (@{ $point->{row}{cases} })
+		{
+			if (!$case->{wall} || $case->{lacks})
+			{
+				push @line, $case->{lacks} || 'not measured', '';
+				next;
+			}
+			my @values = map { $throughput ? $point->{row}{per} / $_ : 1e6 * $_ / $point->{row}{per} } values %{ $case->{wall} };
+			my ($low, $high) = Bench::Stats::spread(@values);
+			push @line, number(median(@values)), number($low) . '..' . number($high);
+			push @{ $series{ $case->{name} } }, [ $point->{at}, median(@values), $low, $high ];
+		}
+		push @lines, \@line;
+	}
+	my $what = $throughput ? "$row->{unit}s a second" : "\x{b5}s a $row->{unit}";
+	my $title = "$row->{title}, by number of $varied";
+	print "\n$title ($what)\n";
+	print_table($head, @lines);
+	$self->{body} .= "## $title\n\n$what\n\n" . markdown_table($head, @lines) . "\n";
+	$self->plot("$row->{file}-$varied", lines($title, $varied, $what, map { { label => $_, points => $series{$_} } } grep { $series{$_} } @names))
+	  if @points > 1;
+	return;
+}
+
+# ---- the end ----
+
+sub finish
+{
+	my ($self) = @_;
+	my @summary = @{ $self->{summary} // [] };
+	my $reached = grep { $_->{reached} } @summary;
+	my @lines = map {
+		[ $_->{title}, $_->{case}, number($_->{value}), number($_->{low}) . '..' . number($_->{high}), number($_->{cpu}),
+			"$_->{op} $_->{goal}" . (defined $_->{of} ? " of $_->{of}" : ''), $_->{words} ]
+	} @summary;
+	if (@summary)
+	{
+		print "\nTargets: $reached of " . @summary . " reached\n";
+		print_table(map { [ @$_[ 0 .. 1 ], '', '', '', $_->[2], @$_[ 5, 6 ] ] } @lines);
+	}
+	return unless defined $self->{file};
+
+	(my $date = $self->{file}) =~ s{.*/|\.md$}{}g;
+	my $text = "# Bench of $date\n\n";
+	$text .= "- $_->[0]: $_->[1]\n" foreach @{ $self->{facts} };
+	$text .= "\nMedians of runs by turns, after a VACUUM and a CHECKPOINT each. A ratio is of the first case's median, its spread the quartiles\n"
+	  . "(of fewer than five turns: all) of the ratios within turns; CPU is the same of the backends' CPU time.\n\n";
+	$text .= "## Targets: $reached of " . @summary . " reached\n\n"
+	  . markdown_table([ 'work', 'case', 'ratio', 'spread', 'CPU', 'target', '' ], @lines) . "\n"
+	  if @summary;
+	open my $out, '>:encoding(UTF-8)', $self->{file} or die "$self->{file}: $!\n";
+	print $out $text, $self->{body} // '';
+	close $out;
+	Bench::Plot::write_plots(@{ $self->{plots} });
+	print "\nwritten: $self->{file}\n";
+	return;
+}
+
+1;
