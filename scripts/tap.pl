@@ -2,6 +2,7 @@
 #
 #   tap.pl pgtap FILE.sql ...   each in a psql of its own, database from PG*
 #   tap.pl perl FILE.pl ...     each in a perl of its own
+#   tap.pl clients FILE ...     .py and .js as they are, .java by its class name
 #
 # The last line is "result PASSED FAILED SKIPPED", in assertions; a file that
 # dies, or does not keep its plan, is one failure more.
@@ -11,18 +12,12 @@ use TAP::Parser;
 
 my ($kind, @files) = @ARGV;
 
-# An error outside of an assertion stops a SQL file, and so breaks its plan.
-my @command =
-  $kind eq 'pgtap'
-  ? qw(psql -X -q -A -t -v ON_ERROR_STOP=1 -P pager=off -f)
-  : ($^X);
-
 my ($passed, $failed, $skipped) = (0, 0, 0);
 
 foreach my $file (@files)
 {
 	my $start = time;
-	my $parser = TAP::Parser->new({ exec => [ @command, $file ], merge => 1 });
+	my $parser = TAP::Parser->new({ exec => [ command($file) ], merge => 1 });
 	my ($ok, $bad, $left) = (0, 0, 0);
 	my @shown;
 
@@ -58,6 +53,21 @@ foreach my $file (@files)
 }
 print "result $passed $failed $skipped\n";
 exit($failed ? 1 : 0);
+
+# How a file is run.
+sub command
+{
+	my ($file) = @_;
+	# An error outside of an assertion stops a SQL file, and so breaks its plan.
+	return (qw(psql -X -q -A -t -v ON_ERROR_STOP=1 -P pager=off -f), $file) if $kind eq 'pgtap';
+	return ($^X, $file) if $kind eq 'perl';
+	# Debian's own Python: it is the one that has Debian's drivers.
+	return ('/usr/bin/python3', $file) if $file =~ /\.py$/;
+	return ('node', $file) if $file =~ /\.js$/;
+	# Compiled before; it wants to know where tables.sql is.
+	return ('java', $2, "$1tables.sql") if $file =~ m{^(.*/)([^/]+)\.java$};
+	die "$file: no way to run it\n";
+}
 
 # What PostgreSQL::Test writes elsewhere: the end of the test's log.
 sub the_log

@@ -1,0 +1,16 @@
+/*
+ * What the clients' tests share, once in a database: ffstorage, the laws, and
+ * the roles.  clients_owner owns the tables, clients_app works on them and is
+ * bound by row-level security; laws are looked at by a superuser.
+ */
+CREATE EXTENSION ffstorage;
+\ir ../laws.sql
+
+DO $roles$
+BEGIN
+	IF to_regrole('clients_owner') IS NULL THEN
+		CREATE ROLE clients_owner LOGIN;
+		CREATE ROLE clients_app LOGIN;
+	END IF;
+END
+$roles$;
