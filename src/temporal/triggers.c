@@ -29,6 +29,7 @@
 #include "executor/nodeModifyTable.h"
 #include "fmgr.h"
 #include "nodes/primnodes.h"
+#include "storage/bufmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -129,10 +130,76 @@ keep_stamp(NewValues *nv, FfsTable *table, FfsStamp stamp, TupleTableSlot *old)
 	}
 }
 
-static HeapTuple
-with_values(HeapTuple tuple, TupleDesc desc, NewValues *nv)
+/* Which of the new values is that of this attribute; -1: none. */
+static inline int
+new_value_of(const NewValues *nv, AttrNumber attno)
 {
-	if (nv->n == 0)
+	for (int i = 0; i < nv->n; i++)
+		if (nv->cols[i] == attno)
+			return i;
+	return -1;
+}
+
+/*
+ * Put the new values where the old ones are, in the tuple and in the slot that
+ * owns it.  False where that cannot be: a value has another length, or it is or
+ * was NULL.
+ */
+static bool
+patch_values(HeapTuple tuple, TupleDesc desc, TupleTableSlot *slot, const NewValues *nv)
+{
+	HeapTupleHeader header = tuple->t_data;
+	char	   *data = (char *) header + header->t_hoff;
+	AttrNumber	last = 0;
+	uint32		at = 0;
+
+	if (!(TTS_IS_HEAPTUPLE(slot) || TTS_IS_BUFFERTUPLE(slot)) ||
+		((HeapTupleTableSlot *) slot)->tuple != tuple ||
+		(TTS_IS_BUFFERTUPLE(slot) && BufferIsValid(((BufferHeapTupleTableSlot *) slot)->buffer)) ||
+		HeapTupleHeaderGetNatts(header) != desc->natts)
+		return false;
+	slot_getallattrs(slot);
+	for (int i = 0; i < nv->n; i++)
+	{
+		AttrNumber	attno = nv->cols[i];
+		bool		isnull = slot->tts_isnull[attno - 1];
+
+		if (isnull != nv->nulls[i])
+			return false;
+		if (isnull)
+			continue;
+		if (TupleDescAttr(desc, attno - 1)->attbyval)
+			last = Max(last, attno);
+		else if (!ffs_temporal_same_value(desc, attno, slot->tts_values[attno - 1], false, nv->values[i], false))
+			return false;
+	}
+	for (int i = 0; i < last; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (slot->tts_isnull[i])
+			continue;
+		at = att_align_pointer(at, att->attalign, att->attlen, data + at);
+		if (att->attbyval)
+		{
+			int			n = new_value_of(nv, i + 1);
+
+			if (n >= 0)
+			{
+				store_att_byval(data + at, nv->values[n], att->attlen);
+				slot->tts_values[i] = nv->values[n];
+			}
+		}
+		at = att_addlength_pointer(at, att->attlen, data + at);
+	}
+	return true;
+}
+
+/* The tuple with the new values, in its slot if they fit there. */
+static HeapTuple
+with_values(HeapTuple tuple, TupleDesc desc, TupleTableSlot *slot, NewValues *nv)
+{
+	if (nv->n == 0 || patch_values(tuple, desc, slot, nv))
 		return tuple;
 	return heap_modify_tuple_by_cols(tuple, desc, nv->n, nv->cols, nv->values, nv->nulls);
 }
@@ -317,7 +384,7 @@ insert_row(TriggerData *td, FfsTable *table)
 			ffs_tenancy_default(table->tenant_type, &value))
 		{
 			put_attribute(&nv, table->tenant, value, false);
-			tuple = with_values(tuple, desc, &nv);
+			tuple = with_values(tuple, desc, td->tg_trigslot, &nv);
 			nv.n = 0;
 		}
 		check_tenant(table, tuple, desc);
@@ -359,7 +426,7 @@ insert_row(TriggerData *td, FfsTable *table)
 	last_insert.rootid = table->rootid;
 	last_insert.moved = false;
 	ffs_temporal_activity(table->rootid)->arrivals++;
-	return with_values(tuple, desc, &nv);
+	return with_values(tuple, desc, td->tg_trigslot, &nv);
 }
 
 static bool
@@ -516,7 +583,7 @@ update_row(TriggerData *td, FfsTable *table)
 		while (same && (i = bms_next_member(table->stamp_set, i)) >= 0)
 			same = ffs_temporal_same_value(desc, i, old->tts_values[i - 1], old->tts_isnull[i - 1],
 										   new->tts_values[i - 1], new->tts_isnull[i - 1]);
-		result = same ? td->tg_newtuple : with_values(td->tg_newtuple, desc, &nv);
+		result = same ? td->tg_newtuple : with_values(td->tg_newtuple, desc, new, &nv);
 	}
 	else
 	{
@@ -540,7 +607,7 @@ update_row(TriggerData *td, FfsTable *table)
 			put_stamp(&nv, table, FFS_UPDATED_AT, TimestampTzGetDatum(at));
 			put_stamp(&nv, table, FFS_UPDATED_BY, ffs_temporal_actor_datum());
 		}
-		result = with_values(td->tg_newtuple, desc, &nv);
+		result = with_values(td->tg_newtuple, desc, new, &nv);
 
 		if (table->strategy == FFS_STRATEGY_COPY_ON_CHANGE)
 		{
