@@ -28,6 +28,22 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION ffs_create_many(regclass, jsonb, text, text, integer, name[]) IS
 'creates a row for each object of a jsonb array: an absent member takes the column''s default, null is NULL, stamp columns are ignored; on_conflict (on the primary key or conflict_columns) is error, skip or update, on_error abort or report; gives a row per input row, in order, action being inserted, updated, skipped or rejected; errors: not_managed, 22023 for rows that are no array, 42501, and with on_error abort the first bad row''s own';
 
+CREATE FUNCTION ffs_create_records(
+    records          anyarray,
+    on_conflict      text DEFAULT 'error',
+    on_error         text DEFAULT 'abort',
+    batch_size       integer DEFAULT 1000,
+    conflict_columns name[] DEFAULT NULL,
+    OUT row_number   integer,
+    OUT action       text,
+    OUT key          jsonb,
+    OUT sqlstate     text,
+    OUT message      text)
+RETURNS SETOF record
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION ffs_create_records(anyarray, text, text, integer, name[]) IS
+'creates a row for each element of an array of a managed table''s row type: every column counts, a NULL takes the default in NOT NULL columns that have one and in identity, generated, tenant and stamp columns; values of stamp columns are ignored; the other arguments and the result as of ffs_create_many; errors: not_managed, 42804 for an array of another type, 2202E for one of several dimensions, 22004, 42501, and with on_error abort the first bad row''s own';
+
 CREATE FUNCTION ffs_create(relation regclass, data jsonb) RETURNS jsonb
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION ffs_create(regclass, jsonb) IS

@@ -433,8 +433,8 @@ unknown_column(RowReader *reader, const char *name, int length)
 }
 
 /* Columns whose values are the server's to make. */
-static void
-check_column(RowReader *reader, RowColumn *column)
+void
+ffs_batch_refuse_value(RowReader *reader, const RowColumn *column)
 {
 	FfsTable   *table = reader->table;
 
@@ -502,12 +502,32 @@ ffs_batch_read_object(RowReader *reader, JsonbContainer *object,
 			if (column->stamp)
 				continue;
 			if (unlikely(column->generated || column->identity_always))
-				check_column(reader, column);
+				ffs_batch_refuse_value(reader, column);
 			reader->current = column;
 			values[column->attno - 1] = convert_value(reader, column, &value, &nulls[column->attno - 1]);
 			ffs_batch_set_given(given, column->attno);
 			reader->current = NULL;
 		}
+	}
+}
+
+void
+ffs_batch_read_members(RowReader *reader, JsonbContainer *object, int ncolumns, const AttrNumber *columns,
+					   Datum *values, bool *nulls, uint64 *given)
+{
+	memset(given, 0, sizeof(uint64) * reader->nwords);
+	for (int i = 0; i < ncolumns; i++)
+	{
+		RowColumn  *column = &reader->columns[columns[i] - 1];
+		JsonbValue	value;
+
+		if (column->stamp ||
+			getKeyJsonValueFromContainer(object, column->name, column->name_length, &value) == NULL)
+			continue;
+		reader->current = column;
+		values[column->attno - 1] = convert_value(reader, column, &value, &nulls[column->attno - 1]);
+		ffs_batch_set_given(given, column->attno);
+		reader->current = NULL;
 	}
 }
 

@@ -101,6 +101,10 @@ extern RowReader *ffs_batch_open_reader(Relation rel, FfsTable *table);
 extern void ffs_batch_read_object(RowReader *reader, JsonbContainer *object,
 								  Datum *values, bool *nulls, uint64 *given);
 
+/* The same of these columns only, whatever else the object holds. */
+extern void ffs_batch_read_members(RowReader *reader, JsonbContainer *object, int ncolumns, const AttrNumber *columns,
+								   Datum *values, bool *nulls, uint64 *given);
+
 /* The column of this name, or NULL. */
 extern RowColumn *ffs_batch_find_column(RowReader *reader, const char *name, int length);
 
@@ -127,6 +131,15 @@ ffs_batch_set_given(uint64 *given, AttrNumber attno)
 {
 	given[(attno - 1) / 64] |= UINT64CONST(1) << ((attno - 1) % 64);
 }
+
+static inline void
+ffs_batch_clear_given(uint64 *given, AttrNumber attno)
+{
+	given[(attno - 1) / 64] &= ~(UINT64CONST(1) << ((attno - 1) % 64));
+}
+
+/* Error 428C9: a value was given for a column that only the server fills. */
+extern void ffs_batch_refuse_value(RowReader *reader, const RowColumn *column);
 
 /* ---- keyjson.c: keys as jsonb, quickly ---- */
 

@@ -1,0 +1,811 @@
+/*-------------------------------------------------------------------------
+ *
+ * engine.c
+ *		A call that writes many rows.
+ *
+ * A batch is read, then written by one statement in one subtransaction.  Where
+ * a row fails, the subtransaction is undone and the rows before it are written
+ * again without it; where an error comes only after all rows were taken (a
+ * foreign key, say), the batch is halved until the row is found.  So a good row
+ * is written twice at most for each bad one beside it, and once where there is
+ * none.
+ *
+ * A call of one batch is sorted in memory.  For one of several batches the
+ * keys alone are read first and sorted with the numbers of their rows, and the
+ * rows are read as they come; their lines of result are sorted back.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_operator.h"
+#include "executor/spi.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/tuplesort.h"
+#include "utils/tuplestore.h"
+
+#include "batch/engine.h"
+#include "batch/errors.h"
+
+/* Where lines of result go. */
+typedef struct BatchResult
+{
+	ReturnSetInfo *info;
+	Tuplesortstate *sort;		/* by row number, where rows do not come in order; else NULL */
+	TupleTableSlot *slot;
+	Datum		actions[4];
+	uint64		written;
+	uint64		rejected;
+} BatchResult;
+
+/* The numbers of the rows that are yet to be written. */
+typedef struct RowSource
+{
+	KeySorter  *sorter;			/* from here, or */
+	const int  *numbers;		/* these, or (NULL) */
+	int			next;			/* all, from this one on, */
+	int			end;			/* up to this one */
+} RowSource;
+
+/* ---- errors ---- */
+
+/* The whole call fails for this row. */
+static void
+fail(int row, ErrorData *error) pg_attribute_noreturn();
+
+static void
+fail(int row, ErrorData *error)
+{
+	MemoryContext old = MemoryContextSwitchTo(error->assoc_context);
+
+	error->detail = psprintf("Row %d of the input was refused%s%s", row,
+							 error->detail ? ": " : ".",
+							 error->detail ? error->detail : "");
+	if (error->hint == NULL)
+		error->hint = pstrdup("Mend the row, or call with on_error => 'report' to have the good rows written.");
+	MemoryContextSwitchTo(old);
+	ReThrowError(error);
+	pg_unreachable();
+}
+
+/* A row is not written.  Fails the call where that was asked for. */
+static void
+reject(BatchCall *call, FeedRow *row, ErrorData *error)
+{
+	MemoryContext old;
+
+	call->rejected++;
+	row->sqlstate = error->sqlerrcode;
+	if (!call->report)
+	{
+		if (!call->leaning)
+			fail(row->number, error);
+		row->error = error;
+		return;
+	}
+	old = MemoryContextSwitchTo(call->batch_context);
+	if (error->column_name != NULL && strstr(error->message, psprintf("\"%s\"", error->column_name)) == NULL)
+		row->message = psprintf("column \"%s\": %s", error->column_name, error->message);
+	else
+		row->message = pstrdup(error->message);
+	MemoryContextSwitchTo(old);
+	FreeErrorData(error);
+}
+
+/* What is wrong with a row whose key came before. */
+static ErrorData *
+came_before(BatchCall *call, int before)
+{
+	ErrorData  *volatile error = NULL;
+
+	PG_TRY();
+	{
+		ereport(ERROR,
+				(errcode(ERRCODE_CARDINALITY_VIOLATION),
+				 errmsg("the key of the row came before in this call"),
+				 errdetail("Row %d of the input has the same key.", before),
+				 errhint("Give each key once.")));
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(call->batch_context);
+		error = CopyErrorData();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	return error;
+}
+
+/* ---- writing ---- */
+
+/* Write rows [from, to).  NULL, or why it failed; nothing of it stands then. */
+static ErrorData *
+try_write(BatchCall *call, int from, int to)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
+	bool		guarded = call->guarded;
+
+	CHECK_FOR_INTERRUPTS();
+	call->feed.from = from;
+	call->feed.to = to;
+	call->feed.position = from - 1;
+	if (guarded)
+	{
+		BeginInternalSubTransaction(NULL);
+		MemoryContextSwitchTo(context);
+	}
+	PG_TRY();
+	{
+		call->methods->write(call, from, to);
+		if (guarded)
+		{
+			ReleaseCurrentSubTransaction();
+			MemoryContextSwitchTo(context);
+			CurrentResourceOwner = owner;
+		}
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(call->batch_context);
+		error = CopyErrorData();
+		FlushErrorState();
+		ffs_batch_feed_abandon(&call->feed);
+		ffs_batch_name_column(call->reader, error);
+		if (!guarded)
+		{
+			int			at = call->feed.position;
+
+			if (ffs_batch_is_row_error(error->sqlerrcode) && at >= from && at < to)
+				fail(call->feed.rows[at]->number, error);
+			ReThrowError(error);
+		}
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		if (!ffs_batch_is_row_error(error->sqlerrcode))
+			ReThrowError(error);
+	}
+	PG_END_TRY();
+	return error;
+}
+
+/* Do all rows [from, to) name the same columns? */
+static bool
+are_alike(BatchCall *call, int from, int to)
+{
+	for (int i = from + 1; i < to; i++)
+		if (memcmp(call->feed.rows[i]->given, call->feed.rows[from]->given,
+				   sizeof(uint64) * call->reader->nwords) != 0)
+			return false;
+	return true;
+}
+
+/* Write rows [from, to), leaving out those that fail. */
+static void
+write_rows(BatchCall *call, int from, int to)
+{
+	check_stack_depth();
+	while (from < to)
+	{
+		ErrorData  *error = try_write(call, from, to);
+		int			at = call->feed.position;
+		int			rejected = call->rejected;
+
+		if (error == NULL)
+			return;
+		if (to - from == 1)
+		{
+			reject(call, call->feed.rows[from], error);
+			return;
+		}
+		if (at >= from && at < to)
+		{
+			/* this row; but if an earlier one falls too, it may have been that one's fault */
+			write_rows(call, from, at);
+			if (call->rejected == rejected)
+			{
+				reject(call, call->feed.rows[at], error);
+				at++;
+			}
+			from = at;
+		}
+		else if (at < from && are_alike(call, from, to))
+		{
+			/* it did not begin, and would not for any of them */
+			for (int i = from; i < to; i++)
+				reject(call, call->feed.rows[i], i == to - 1 ? error : ffs_batch_copy_error(error));
+			return;
+		}
+		else
+		{
+			int			middle = from + (to - from) / 2;
+
+			write_rows(call, from, middle);
+			from = middle;
+		}
+	}
+}
+
+/*
+ * Where rows may refer to one another, halving a batch takes rows from those
+ * that refer to them.  So rows whose foreign key found nothing are tried again
+ * together, as long as that brings some of them in.
+ */
+static void
+try_leaning_rows(BatchCall *call)
+{
+	for (;;)
+	{
+		FeedRow   **rows;
+		int			n = 0;
+		int			before = call->rejected;
+
+		if (before == 0)
+			return;
+		rows = palloc_extended(sizeof(FeedRow *) * call->nrows, MCXT_ALLOC_HUGE);
+		for (int i = 0; i < call->nrows; i++)
+			if (call->rows[i].sqlstate == ERRCODE_FOREIGN_KEY_VIOLATION)
+			{
+				rows[n] = &call->rows[i];
+				rows[n++]->sqlstate = 0;
+			}
+		if (n == 0)
+			return;
+		call->feed.rows = rows;
+		call->rejected -= n;
+		write_rows(call, 0, n);
+		if (call->rejected == before)
+			return;
+	}
+}
+
+/* ---- reading ---- */
+
+/* A row without any value yet, in the current memory context. */
+static void
+make_row(const RowReader *reader, FeedRow *row, int number)
+{
+	int			natts = reader->natts;
+	int			nwords = reader->nwords;
+	char	   *memory;
+
+	memset(row, 0, sizeof(FeedRow));
+	row->number = number;
+	/* one piece of memory, the widest first */
+	memory = palloc0((sizeof(Datum) + sizeof(bool)) * natts + 2 * sizeof(uint64) * nwords);
+	row->values = (Datum *) memory;
+	row->given = (uint64 *) (memory + sizeof(Datum) * natts);
+	row->filled = row->given + nwords;
+	row->nulls = (bool *) (row->filled + nwords);
+}
+
+static FeedRow *
+add_row(BatchCall *call, int number)
+{
+	FeedRow    *row;
+
+	if (call->nrows >= call->capacity)
+	{
+		call->capacity = call->capacity == 0 ? 64 : call->capacity * 2;
+		if (call->rows == NULL)
+			call->rows = MemoryContextAllocHuge(call->reader->context, sizeof(FeedRow) * call->capacity);
+		else
+			call->rows = repalloc_huge(call->rows, sizeof(FeedRow) * call->capacity);
+	}
+	row = &call->rows[call->nrows++];
+	make_row(call->reader, row, number);
+	return row;
+}
+
+/* Run `read` over a row in a subtransaction of its own.  NULL, or what it said. */
+static ErrorData *
+try_read_key(BatchCall *call, const KeyOrder *order, FeedRow *row)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		call->methods->read_key(call, order, row);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	call->reader->current = NULL;
+	if (error != NULL && !ffs_batch_is_row_error(error->sqlerrcode))
+		ReThrowError(error);
+	return error;
+}
+
+/*
+ * A row that cannot be read may still have a key, which the rows after it are
+ * not to have.
+ */
+static void
+read_key_at_least(BatchCall *call, FeedRow *row)
+{
+	for (int i = 0; i < call->norders; i++)
+	{
+		const KeyOrder *order = call->orders[i];
+		uint64	   *given = palloc(sizeof(uint64) * call->reader->nwords);
+
+		if (ffs_batch_has_key(order, row))
+			continue;
+		memcpy(given, row->given, sizeof(uint64) * call->reader->nwords);
+		if (try_read_key(call, order, row) == NULL)
+			for (int word = 0; word < call->reader->nwords; word++)
+				given[word] |= row->given[word];
+		row->given = given;
+	}
+}
+
+static int
+next_number(BatchCall *call, RowSource *source, int *before)
+{
+	int			number;
+
+	*before = 0;
+	if (source->sorter != NULL)
+		number = ffs_batch_next_key(source->sorter, before);
+	else if (source->next >= source->end)
+		number = 0;
+	else
+	{
+		number = source->numbers != NULL ? source->numbers[source->next] : source->next + 1;
+		source->next++;
+	}
+	if (number != 0 && call->before != NULL && *before == 0)
+		*before = call->before[number - 1];
+	return number;
+}
+
+/* One row fails before it reaches the table. */
+static void
+reject_early(BatchCall *call, FeedRow *row, ErrorData *error)
+{
+	if (call->report)
+	{
+		reject(call, row, error);
+		return;
+	}
+	/* an earlier row may yet be refused by the table */
+	call->first_error = error;
+	call->first_error_row = row->number;
+	row->sqlstate = error->sqlerrcode;
+}
+
+/*
+ * Take up to batch_size rows into the batch and read them.  A row that cannot
+ * be read never reaches the table; it costs the rows beside it nothing.  False
+ * when there are no more.
+ */
+static bool
+read_batch(BatchCall *call, RowSource *source)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool more = true;
+	volatile int before = 0;
+
+	call->nrows = 0;
+	while (more && call->nrows < call->batch_size && call->first_error == NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		BeginInternalSubTransaction(NULL);
+		MemoryContextSwitchTo(call->batch_context);
+		PG_TRY();
+		{
+			while (call->nrows < call->batch_size)
+			{
+				int			same;
+				int			number = next_number(call, source, &same);
+
+				if (number == 0)
+				{
+					more = false;
+					break;
+				}
+				call->reader->current = NULL;
+				call->methods->read(call, add_row(call, number));
+				before = same;
+				if (same != 0)
+					break;
+				if (call->nrows % 256 == 0)
+					CHECK_FOR_INTERRUPTS();
+			}
+			ReleaseCurrentSubTransaction();
+			MemoryContextSwitchTo(context);
+			CurrentResourceOwner = owner;
+		}
+		PG_CATCH();
+		{
+			ErrorData  *error;
+
+			MemoryContextSwitchTo(call->batch_context);
+			error = CopyErrorData();
+			FlushErrorState();
+			RollbackAndReleaseCurrentSubTransaction();
+			MemoryContextSwitchTo(context);
+			CurrentResourceOwner = owner;
+			ffs_batch_name_column(call->reader, error);
+			call->reader->current = NULL;
+			if (!ffs_batch_is_row_error(error->sqlerrcode))
+				ReThrowError(error);
+			if (call->report)
+				read_key_at_least(call, &call->rows[call->nrows - 1]);
+			reject_early(call, &call->rows[call->nrows - 1], error);
+			before = 0;
+		}
+		PG_END_TRY();
+		if (before != 0)
+			reject_early(call, &call->rows[call->nrows - 1], came_before(call, before));
+	}
+	return more;
+}
+
+/*
+ * Sort the rows of a batch that is the whole call; of rows with one key, all
+ * but the first of the input are out.  Fills feed.rows; the number of them.
+ */
+static int
+sort_batch(BatchCall *call)
+{
+	FeedRow   **rows = call->feed.rows;
+	int		   *before = palloc_extended(sizeof(int) * Max(call->nrows, 1), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	int			end = call->nrows;
+	int			n = 0;
+
+	for (int i = call->norders - 1; i >= 0; i--)
+	{
+		KeyOrder   *order = call->orders[i];
+		FeedRow    *first;
+
+		for (int k = 0; k < call->nrows; k++)
+			rows[k] = &call->rows[k];
+		ffs_batch_sort_rows(order, rows, call->nrows);
+		first = call->nrows > 0 ? rows[0] : NULL;
+		for (int k = 1; k < call->nrows && ffs_batch_has_key(order, rows[k]); k++)
+		{
+			if (!ffs_batch_same_key(order, first, rows[k]))
+				first = rows[k];
+			else if (before[rows[k] - call->rows] == 0)
+				before[rows[k] - call->rows] = first->number;
+		}
+	}
+
+	for (int k = 0; k < end; k++)
+		if (before[k] != 0 && call->rows[k].sqlstate == 0)
+		{
+			reject_early(call, &call->rows[k], came_before(call, before[k]));
+			if (call->first_error != NULL)
+				end = k;
+		}
+	/* those that are left, in order */
+	for (int k = 0; k < call->nrows; k++)
+	{
+		FeedRow    *row = call->norders > 0 ? rows[k] : &call->rows[k];
+
+		if (row->sqlstate == 0 && row - call->rows < end)
+			rows[n++] = row;
+	}
+	return n;
+}
+
+/* ---- the result ---- */
+
+/* The key of a row as the input gave it, or 0. */
+static Datum
+key_as_given(BatchCall *call, FeedRow *row)
+{
+	FfsTable   *table = call->table;
+	Datum		values[INDEX_MAX_KEYS];
+
+	if (table->nkeys == 0)
+		return (Datum) 0;
+	for (int i = 0; i < table->nkeys; i++)
+	{
+		AttrNumber	attno = table->key[i];
+
+		/* a default that a rejected row took is nobody's key */
+		if (row->nulls[attno - 1] ||
+			(!ffs_batch_is_given(row->given, attno) &&
+			 (row->sqlstate != 0 || !ffs_batch_is_given(row->filled, attno))))
+			return (Datum) 0;
+		values[i] = row->values[attno - 1];
+	}
+	return ffs_batch_write_key(call->feed.key_writer, values);
+}
+
+static void
+report_row(BatchCall *call, FeedRow *row)
+{
+	BatchResult *result = call->result;
+	Datum		values[5] = {0};
+	bool		nulls[5] = {false, false, true, true, true};
+	Datum		key = row->key;
+
+	values[0] = Int32GetDatum(row->number);
+	if (row->sqlstate != 0)
+	{
+		values[1] = result->actions[FEED_PENDING];
+		values[3] = CStringGetTextDatum(unpack_sql_state(row->sqlstate));
+		values[4] = CStringGetTextDatum(row->message);
+		nulls[3] = nulls[4] = false;
+		key = (Datum) 0;
+		result->rejected++;
+	}
+	else
+	{
+		values[1] = result->actions[row->outcome];
+		if (row->outcome == FEED_INSERTED || row->outcome == FEED_UPDATED)
+			result->written++;
+	}
+	if (key == (Datum) 0)
+		key = key_as_given(call, row);
+	if (key != (Datum) 0)
+	{
+		values[2] = key;
+		nulls[2] = false;
+	}
+	if (result->sort == NULL)
+	{
+		tuplestore_putvalues(result->info->setResult, result->info->setDesc, values, nulls);
+		return;
+	}
+	ExecClearTuple(result->slot);
+	memcpy(result->slot->tts_values, values, sizeof(values));
+	memcpy(result->slot->tts_isnull, nulls, sizeof(nulls));
+	tuplesort_puttupleslot(result->sort, ExecStoreVirtualTuple(result->slot));
+}
+
+/* Lines are to come in another order than they will be given in. */
+static void
+begin_sorting_result(BatchResult *result)
+{
+	AttrNumber	attno = 1;
+	Oid			operator = Int4LessOperator;
+	Oid			collation = InvalidOid;
+	bool		nulls_first = false;
+
+	result->sort = tuplesort_begin_heap(result->info->setDesc, 1, &attno, &operator, &collation,
+										&nulls_first, work_mem, NULL, TUPLESORT_NONE);
+	result->slot = MakeSingleTupleTableSlot(result->info->setDesc, &TTSOpsVirtual);
+}
+
+static void
+end_sorting_result(BatchResult *result)
+{
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(result->info->setDesc, &TTSOpsMinimalTuple);
+
+	tuplesort_performsort(result->sort);
+	while (tuplesort_gettupleslot(result->sort, true, false, slot, NULL))
+	{
+		CHECK_FOR_INTERRUPTS();
+		tuplestore_puttupleslot(result->info->setResult, slot);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	ExecDropSingleTupleTableSlot(result->slot);
+	tuplesort_end(result->sort);
+	result->sort = NULL;
+}
+
+/* ---- the call ---- */
+
+/* Rows that wait for rows of later batches. */
+typedef struct Aside
+{
+	int		   *numbers;
+	int			n;
+	int			capacity;
+} Aside;
+
+static void
+put_aside(BatchCall *call, Aside *aside, int number)
+{
+	if (aside->n >= aside->capacity)
+	{
+		aside->capacity = aside->capacity == 0 ? 64 : aside->capacity * 2;
+		if (aside->numbers == NULL)
+			aside->numbers = MemoryContextAllocHuge(call->reader->context, sizeof(int) * aside->capacity);
+		else
+			aside->numbers = repalloc_huge(aside->numbers, sizeof(int) * aside->capacity);
+	}
+	aside->numbers[aside->n++] = number;
+}
+
+/*
+ * Write the rows of the source, batch by batch.  With `aside`, rows whose
+ * foreign key found nothing go there in place of being reported.
+ */
+static void
+write_source(BatchCall *call, RowSource *source, Aside *aside)
+{
+	bool		whole = source->sorter == NULL && source->numbers == NULL && call->total <= call->batch_size;
+	bool		more;
+
+	do
+	{
+		MemoryContext old;
+		int			n = 0;
+
+		call->rejected = 0;
+		more = read_batch(call, source);
+
+		old = MemoryContextSwitchTo(call->batch_context);
+		call->feed.rows = palloc_extended(sizeof(FeedRow *) * Max(call->nrows, 1), MCXT_ALLOC_HUGE);
+		if (whole)
+			n = sort_batch(call);
+		else
+			for (int i = 0; i < call->nrows; i++)
+				if (call->rows[i].sqlstate == 0)
+					call->feed.rows[n++] = &call->rows[i];
+		write_rows(call, 0, n);
+		if (call->leaning)
+			try_leaning_rows(call);
+		for (int i = 0; i < call->nrows; i++)
+		{
+			FeedRow    *row = &call->rows[i];
+
+			if (aside != NULL && row->sqlstate == ERRCODE_FOREIGN_KEY_VIOLATION)
+				put_aside(call, aside, row->number);
+			else if (row->error != NULL && row->sqlstate != 0)
+				fail(row->number, row->error);
+			else if (call->first_error == NULL)
+				report_row(call, row);
+		}
+		if (call->first_error != NULL)
+			fail(call->first_error_row, call->first_error);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(call->batch_context);
+	} while (more);
+}
+
+/* The keys of all rows, sorted. */
+static KeySorter *
+sort_call(BatchCall *call, KeyOrder *order)
+{
+	KeySorter  *sorter = ffs_batch_begin_sorter(order, call->reader);
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	FeedRow		row;
+	volatile int number = 0;
+
+	make_row(call->reader, &row, 0);
+	while (number < call->total)
+	{
+		CHECK_FOR_INTERRUPTS();
+		BeginInternalSubTransaction(NULL);
+		MemoryContextSwitchTo(call->batch_context);
+		PG_TRY();
+		{
+			while (number < call->total)
+			{
+				row.number = ++number;
+				memset(row.given, 0, sizeof(uint64) * call->reader->nwords);
+				call->methods->read_key(call, order, &row);
+				ffs_batch_put_key(sorter, &row);
+				if (number % 256 == 0)
+				{
+					CHECK_FOR_INTERRUPTS();
+					MemoryContextReset(call->batch_context);
+				}
+			}
+			ReleaseCurrentSubTransaction();
+		}
+		PG_CATCH();
+		{
+			/* it has no key that we know of; when the row is read, that is its error */
+			if (!ffs_batch_is_row_error(geterrcode()))
+				PG_RE_THROW();
+			MemoryContextSwitchTo(call->batch_context);
+			FlushErrorState();
+			RollbackAndReleaseCurrentSubTransaction();
+			memset(row.given, 0, sizeof(uint64) * call->reader->nwords);
+			ffs_batch_put_key(sorter, &row);
+		}
+		PG_END_TRY();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		call->reader->current = NULL;
+	}
+	MemoryContextReset(call->batch_context);
+	ffs_batch_sort_keys(sorter);
+	return sorter;
+}
+
+/* Which rows have a key of `order` that came before? */
+static void
+find_same_keys(BatchCall *call, KeyOrder *order)
+{
+	KeySorter  *sorter = sort_call(call, order);
+	int			number;
+	int			before;
+
+	while ((number = ffs_batch_next_key(sorter, &before)) != 0)
+	{
+		if (before == 0)
+			continue;
+		if (call->before == NULL)
+			call->before = MemoryContextAllocExtended(call->reader->context, sizeof(int) * (Size) call->total,
+													  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+		call->before[number - 1] = before;
+	}
+	ffs_batch_end_sorter(sorter);
+}
+
+static void
+write_all(BatchCall *call)
+{
+	RowSource	source = {.next = 0, .end = call->total};
+	Aside		asides[2] = {0};
+	int			turn = 0;
+
+	if (call->total <= call->batch_size)
+	{
+		write_source(call, &source, NULL);
+		return;
+	}
+
+	for (int i = 1; i < call->norders; i++)
+		find_same_keys(call, call->orders[i]);
+	if (call->norders > 0)
+		source.sorter = sort_call(call, call->orders[0]);
+	if (call->norders > 0 || call->leaning)
+		begin_sorting_result(call->result);
+	write_source(call, &source, call->leaning ? &asides[0] : NULL);
+	if (source.sorter != NULL)
+		ffs_batch_end_sorter(source.sorter);
+
+	/* as long as that brings some of them in */
+	while (asides[turn].n > 0)
+	{
+		Aside	   *from = &asides[turn];
+		Aside	   *to = &asides[1 - turn];
+		bool		stuck = from->n == to->n;
+
+		source = (RowSource) {.numbers = from->numbers, .next = 0, .end = from->n};
+		to->n = 0;
+		write_source(call, &source, stuck ? NULL : to);
+		if (stuck)
+			break;
+		turn = 1 - turn;
+	}
+	if (call->result->sort != NULL)
+		end_sorting_result(call->result);
+}
+
+uint64
+ffs_batch_run_call(BatchCall *call, FunctionCallInfo fcinfo)
+{
+	BatchResult result = {.info = (ReturnSetInfo *) fcinfo->resultinfo};
+
+	for (int i = 0; i < (int) lengthof(result.actions); i++)
+		result.actions[i] = CStringGetTextDatum(call->actions[i]);
+	call->result = &result;
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	ffs_batch_feed_register(&call->feed);
+	write_all(call);
+	SPI_finish();
+	call->result = NULL;
+	return result.written;
+}
