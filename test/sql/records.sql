@@ -194,4 +194,5 @@ RESET work_mem;
 \set QUIET on
 SELECT ffs_unmanage_all() > 0;
 DROP SCHEMA records CASCADE;
+DROP EXTENSION ffstorage;
 DROP ROLE regress_records_writer;
