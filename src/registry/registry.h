@@ -108,6 +108,9 @@ typedef struct FfsTable
 	TupleDesc	audit_desc;
 	AttrNumber *audit_map;
 
+	/* How its changes become audit entries; of the room temporal, made on first use. */
+	struct FfsAuditor *auditor;
+
 	/* NULL, or why the next write must fail with history_out_of_step. */
 	char	   *out_of_step;
 
