@@ -57,8 +57,8 @@ static struct
 {
 	Oid			relid;
 	ItemPointerData tid;
-	CommandId	cid;
 	SubTransactionId subid;
+	HeapTuple	row;			/* what it stamped; the executor's, and gone when it takes the next row */
 }			last_update;
 
 /* A row on its way from one partition to another. */
@@ -71,9 +71,7 @@ static struct
 	HeapTuple	row;			/* as the UPDATE left it, in the source's shape */
 }			move;
 
-/* What BEFORE UPDATE stamped last in a partition, in case it moves. */
-static HeapTuple last_update_row = NULL;
-static MemoryContext last_update_context = NULL;	/* holds that and what `move` points to */
+static MemoryContext move_context = NULL;	/* holds what `move` points to */
 
 /* What BEFORE INSERT passed last, for is_new_row. */
 static struct
@@ -211,9 +209,9 @@ forget_move(void)
 {
 	move.active = false;
 	last_update.relid = InvalidOid;
-	last_update_row = NULL;
-	if (last_update_context != NULL)
-		MemoryContextReset(last_update_context);
+	last_update.row = NULL;
+	if (move_context != NULL)
+		MemoryContextReset(move_context);
 }
 
 /*
@@ -634,20 +632,11 @@ update_row(TriggerData *td, FfsTable *table)
 
 	if (table->relid != table->rootid)
 	{
-		MemoryContext context;
-
-		/* in case the row goes on to another partition */
-		if (last_update_context == NULL)
-			last_update_context = AllocSetContextCreate(TopMemoryContext, "ffstorage move",
-														ALLOCSET_SMALL_SIZES);
-		MemoryContextReset(last_update_context);
-		context = MemoryContextSwitchTo(last_update_context);
-		last_update_row = heap_copytuple(stored ? stored : result);
-		MemoryContextSwitchTo(context);
+		/* in case the row goes on to another partition: BEFORE DELETE follows at once then */
 		last_update.relid = table->relid;
 		last_update.tid = td->tg_trigtuple->t_self;
-		last_update.cid = GetCurrentCommandId(false);
 		last_update.subid = GetCurrentSubTransactionId();
+		last_update.row = stored ? stored : result;
 	}
 	return result;
 }
@@ -660,15 +649,19 @@ delete_row(TriggerData *td, FfsTable *table)
 	if (last_update.relid == table->relid &&
 		last_update.subid == GetCurrentSubTransactionId() &&
 		ItemPointerEquals(&last_update.tid, &td->tg_trigtuple->t_self) &&
-		last_update_row != NULL)
+		last_update.row != NULL)
 	{
-		MemoryContext context = MemoryContextSwitchTo(last_update_context);
+		MemoryContext context;
 
+		if (move_context == NULL)
+			move_context = AllocSetContextCreate(TopMemoryContext, "ffstorage move", ALLOCSET_SMALL_SIZES);
+		MemoryContextReset(move_context);
+		context = MemoryContextSwitchTo(move_context);
 		move.active = true;
 		move.subid = GetCurrentSubTransactionId();
 		move.source = table;
 		move.desc = CreateTupleDescCopy(desc);
-		move.row = last_update_row;
+		move.row = heap_copytuple(last_update.row);
 		MemoryContextSwitchTo(context);
 		last_update.relid = InvalidOid;
 		return false;
