@@ -378,21 +378,56 @@ ffs_batch_feed_register(Feed *feed)
 		elog(ERROR, "could not register the feed of a batch");
 }
 
+/* The plan as it is by now, made anew where it has to be. */
+static CachedPlan *
+current_plan(const Feed *feed, SPIPlanPtr plan, bool steer)
+{
+	CachedPlan *result;
+	int			level = steer ? steer_planner() : 0;
+
+	result = SPI_plan_get_cached_plan(plan);
+	if (steer)
+		AtEOXact_GUC(true, level);
+	if (result == NULL)
+		elog(ERROR, "a batch's statement has no plan of its own: %s", feed->reader->relation_name);
+	return result;
+}
+
 /* The plan, with our scan in it; *passing is what to free after it, if anything. */
 static CachedPlan *
 plan_statement(const Feed *feed, const char *query, SPIPlanPtr *passing)
 {
 	SPIPlanPtr	plan;
 	bool		kept;
-	CachedPlan *result = NULL;
+	CachedPlan *volatile result = NULL;
 	volatile bool before = planning;
-	volatile int level = feed->command == CMD_INSERT ? 0 : steer_planner();
 
 	planning = true;
 	PG_TRY();
 	{
+		CachedPlanSource *source;
+		bool		joins = feed->command != CMD_INSERT;
+		bool		ready;
+
 		plan = ffs_batch_plan(query, 0, NULL, &kept);
-		result = SPI_plan_get_cached_plan(plan);
+		source = linitial(SPI_plan_get_plan_sources(plan));
+		/* steering costs more than a look at a plan that is there */
+		ready = source->is_valid && source->gplan != NULL && source->gplan->is_valid;
+		if (joins && ready)
+		{
+			int			generation = source->generation;
+
+			result = current_plan(feed, plan, false);
+			if (source->generation != generation)
+			{
+				/* it was not as good as it looked, and has been made anew */
+				ReleaseCachedPlan(result, kept ? CurrentResourceOwner : NULL);
+				source->gplan->is_valid = false;
+				ready = false;
+			}
+		}
+		if (!joins || !ready)
+			result = current_plan(feed, plan, joins);
 		*passing = kept ? NULL : plan;
 	}
 	PG_FINALLY();
@@ -400,10 +435,6 @@ plan_statement(const Feed *feed, const char *query, SPIPlanPtr *passing)
 		planning = before;
 	}
 	PG_END_TRY();
-	if (level > 0)
-		AtEOXact_GUC(true, level);
-	if (result == NULL)
-		elog(ERROR, "no plan for: %s", query);
 	return result;
 }
 
@@ -453,7 +484,7 @@ ffs_batch_feed_run(Feed *feed, const char *query)
 	receiver.feed = feed;
 
 	desc = CreateQueryDesc(statement, query, GetActiveSnapshot(), InvalidSnapshot,
-						   feed->returning ? &receiver.pub : None_Receiver,
+						   feed->dest ? feed->dest : feed->returning ? &receiver.pub : None_Receiver,
 						   NULL, environment, 0);
 	ExecutorStart(desc, 0);
 	ffs_compat_executor_run(desc);

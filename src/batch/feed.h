@@ -17,6 +17,7 @@
 #include "postgres.h"
 
 #include "nodes/nodes.h"
+#include "tcop/dest.h"
 
 #include "batch/rows.h"
 
@@ -60,6 +61,7 @@ typedef struct Feed
 	bool		updating;		/* the row at `position` met a conflict */
 	bool		returning;		/* the INSERT returns the key columns */
 	CmdType		command;		/* what the statement is */
+	DestReceiver *dest;			/* NULL, or where what a SELECT gives goes */
 	void		(*take) (struct Feed *feed, FeedRow *row);	/* NULL, or called when the statement takes a row, and with NULL after the last */
 	struct Feed *outer;			/* whose statement ours runs inside of */
 } Feed;

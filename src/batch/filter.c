@@ -90,30 +90,6 @@ typedef struct Filter
 
 static void append_object(Filter *filter, JsonbContainer *object);
 
-/* ---- parameters ---- */
-
-int
-ffs_batch_add_param(QueryParams *params, Oid type, Datum value)
-{
-	if (params->n >= params->capacity)
-	{
-		params->capacity = params->capacity == 0 ? 16 : params->capacity * 2;
-		if (params->types == NULL)
-		{
-			params->types = palloc(sizeof(Oid) * params->capacity);
-			params->values = palloc(sizeof(Datum) * params->capacity);
-		}
-		else
-		{
-			params->types = repalloc(params->types, sizeof(Oid) * params->capacity);
-			params->values = repalloc(params->values, sizeof(Datum) * params->capacity);
-		}
-	}
-	params->types[params->n] = type;
-	params->values[params->n] = value;
-	return ++params->n;
-}
-
 RowReader *
 ffs_batch_open_filter_reader(Relation rel, FfsTable *table)
 {

@@ -13,19 +13,7 @@
 
 #include "postgres.h"
 
-#include "batch/rows.h"
-
-/* The parameters of a query, as they are added to its text. */
-typedef struct QueryParams
-{
-	int			n;
-	int			capacity;
-	Oid		   *types;
-	Datum	   *values;
-} QueryParams;
-
-/* Add one; the number that stands for it after $. */
-extern int	ffs_batch_add_param(QueryParams *params, Oid type, Datum value);
+#include "batch/select.h"
 
 /* A reader whose values are the columns' base types', of any length: what a column is compared with. */
 extern RowReader *ffs_batch_open_filter_reader(Relation rel, FfsTable *table);

@@ -3,190 +3,188 @@
  * get_many.c
  *		ffs_get_many: the rows with these keys, in their order.
  *
+ * The keys are the feed of a SELECT that joins the table to it: the executor
+ * looks up one after another, and nothing has to be sorted.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
+#include "access/table.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "funcapi.h"
-#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 
 #include "batch/batch.h"
+#include "batch/feed.h"
+#include "batch/literals.h"
 #include "batch/one.h"
+#include "batch/select.h"
 #include "registry/key.h"
 
 PG_FUNCTION_INFO_V1(ffs_get_many);
 
-/* SELECT of whole rows of the table, as its row type. */
-static void
-append_select(StringInfo query, const FfsTable *table)
-{
-	/* a bare alias would mean a column of that name */
-	appendStringInfo(query, "SELECT (ffs_row.*)::%s FROM ", ffs_base_relation_name(table->relid));
-}
+/* Keys that are looked up by one run of the SELECT. */
+#define KEYS_AT_A_TIME 1000
 
-static void
-put_rows(ReturnSetInfo *result)
+typedef struct GetCall
 {
-	for (uint64 i = 0; i < SPI_processed; i++)
+	FfsTable   *table;
+	Oid			key_type;		/* of the first key column */
+	Oid			element;		/* the keys' */
+	Datum	   *elements;
+	bool	   *nulls;
+	int			nelements;
+} GetCall;
+
+/* One key, allocated where we are called. */
+static void
+read_key(GetCall *call, Datum element, Datum *key)
+{
+	if (call->element == JSONBOID)
+		ffs_registry_key_from_jsonb(call->table, DatumGetJsonbP(element), NULL, key);
+	else if (call->element == call->key_type)
+		key[0] = element;
+	else
 	{
-		bool		isnull;
-		HeapTupleHeader header =
-		DatumGetHeapTupleHeader(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
-		HeapTupleData tuple;
+		if (call->element == TEXTOID && call->key_type == UUIDOID)
+		{
+			text	   *string = DatumGetTextPP(element);
+			pg_uuid_t  *uuid = palloc(sizeof(pg_uuid_t));
 
-		tuple.t_len = HeapTupleHeaderGetDatumLength(header);
-		ItemPointerSetInvalid(&tuple.t_self);
-		tuple.t_tableOid = InvalidOid;
-		tuple.t_data = header;
-		tuplestore_puttuple(result->setResult, &tuple);
+			if (ffs_batch_parse_uuid(VARDATA_ANY(string), VARSIZE_ANY_EXHDR(string), uuid))
+			{
+				key[0] = UUIDPGetDatum(uuid);
+				return;
+			}
+		}
+		key[0] = ffs_registry_key_value(call->table, 0, call->element, element);
 	}
 }
 
-/* An array of n values of a type. */
-static Datum
-make_array(Datum *values, int n, Oid type)
+/* Rows of the feed, with nothing in them; `n` of them in one piece of memory. */
+static FeedRow **
+make_rows(int n, int natts, uint64 *none)
 {
-	int16		length;
-	bool		byval;
-	char		align;
+	FeedRow   **rows = palloc(sizeof(FeedRow *) * n);
+	FeedRow    *all = palloc0(sizeof(FeedRow) * n);
+	Datum	   *values = palloc0(sizeof(Datum) * n * natts);
+	bool	   *nulls = palloc(sizeof(bool) * n * natts);
 
-	get_typlenbyvalalign(type, &length, &byval, &align);
-	return PointerGetDatum(construct_array(values, n, type, length, byval, align));
+	memset(nulls, true, sizeof(bool) * n * natts);
+	for (int i = 0; i < n; i++)
+	{
+		rows[i] = &all[i];
+		all[i].values = values + i * natts;
+		all[i].nulls = nulls + i * natts;
+		all[i].given = all[i].filled = none;
+	}
+	return rows;
 }
 
-/* All rows by one query, in the order of the keys. */
 static uint64
-get_rows(FfsTable *table, Datum *keys, int nkeys, Oid *types, ReturnSetInfo *result)
+get_rows(GetCall *call, Relation rel, ReturnSetInfo *result)
 {
+	FfsTable   *table = call->table;
+	RowReader  *reader = ffs_batch_open_reader(rel, table);
+	uint64	   *columns = palloc0(sizeof(uint64) * reader->nwords);
+	Feed		feed = {0};
 	StringInfoData query;
-	Datum		arrays[INDEX_MAX_KEYS];
-	Oid			array_types[INDEX_MAX_KEYS];
-	Datum	   *column = palloc(sizeof(Datum) * nkeys);
-	uint64		processed;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "ffstorage keys", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old;
+	uint64		found = 0;
+	int			next = 0;
+
+	feed.reader = reader;
+	feed.context = context;
+	feed.desc = CreateTupleDescCopy(RelationGetDescr(rel));
+	feed.command = CMD_SELECT;
+	feed.columns = columns;
+	feed.dest = ffs_batch_open_result(result);
+	feed.rows = make_rows(Min(call->nelements, KEYS_AT_A_TIME), reader->natts, columns);
 
 	initStringInfo(&query);
-	append_select(&query, table);
-	appendStringInfoString(&query, "ROWS FROM (");
-	for (int i = 0; i < table->nkeys; i++)
-	{
-		for (int j = 0; j < nkeys; j++)
-			column[j] = keys[j * table->nkeys + i];
-		arrays[i] = make_array(column, nkeys, types[i]);
-		array_types[i] = get_array_type(types[i]);
-		appendStringInfo(&query, "%spg_catalog.unnest($%d)", i > 0 ? ", " : "", i + 1);
-	}
-	appendStringInfoString(&query, ") WITH ORDINALITY AS ffs_key (");
-	for (int i = 0; i < table->nkeys; i++)
-		appendStringInfo(&query, "k%d, ", i + 1);
-	appendStringInfo(&query, "n) JOIN %s AS ffs_row ON ", ffs_base_relation_name(table->relid));
-	for (int i = 0; i < table->nkeys; i++)
-		appendStringInfo(&query, "%sffs_row.%s OPERATOR(%s) ffs_key.k%d", i > 0 ? " AND " : "",
-						 quote_identifier(get_attname(table->relid, table->key[i], false)),
-						 ffs_batch_key_equality(table, i), i + 1);
-	appendStringInfoString(&query, " ORDER BY ffs_key.n");
-	processed = ffs_batch_run_plan(query.data, table->nkeys, array_types, arrays, NULL, SPI_OK_SELECT);
-	put_rows(result);
-	return processed;
-}
+	appendStringInfoString(&query, "SELECT ");
+	ffs_batch_append_columns(&query, result->setDesc);
+	appendStringInfo(&query, " FROM %s AS ffs_row, " FEED_NAME " AS ffs_feed WHERE ", reader->relation_name);
+	ffs_batch_append_key_join(&query, table, "ffs_row", "ffs_feed");
 
-/* Keys that cannot go into arrays (they are arrays), one by one. */
-static uint64
-get_rows_singly(FfsTable *table, Datum *keys, int nkeys, ReturnSetInfo *result)
-{
-	StringInfoData query;
-	Oid			types[INDEX_MAX_KEYS];
-	uint64		processed = 0;
-
-	initStringInfo(&query);
-	append_select(&query, table);
-	appendStringInfo(&query, "%s AS ffs_row WHERE ", ffs_base_relation_name(table->relid));
-	ffs_batch_append_key(&query, table, "ffs_row", 1, types);
-	for (int i = 0; i < nkeys; i++)
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	ffs_batch_feed_register(&feed);
+	while (next < call->nelements)
 	{
-		CHECK_FOR_INTERRUPTS();
-		processed += ffs_batch_run_plan(query.data, table->nkeys, types, keys + i * table->nkeys, NULL, SPI_OK_SELECT);
-		put_rows(result);
-		SPI_freetuptable(SPI_tuptable);
+		int			n = 0;
+
+		old = MemoryContextSwitchTo(context);
+		for (; next < call->nelements && n < KEYS_AT_A_TIME; next++)
+		{
+			Datum		key[INDEX_MAX_KEYS];
+
+			/* NULL finds nothing */
+			if (call->nulls[next])
+				continue;
+			read_key(call, call->elements[next], key);
+			for (int i = 0; i < table->nkeys; i++)
+			{
+				feed.rows[n]->values[table->key[i] - 1] = key[i];
+				feed.rows[n]->nulls[table->key[i] - 1] = false;
+			}
+			n++;
+		}
+		feed.from = 0;
+		feed.to = n;
+		if (n > 0)
+			ffs_batch_feed_run(&feed, query.data);
+		for (int i = 0; i < n; i++)
+			found += feed.rows[i]->outcome == FEED_UPDATED;
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(context);
 	}
-	return processed;
+	SPI_finish();
+	return found;
 }
 
 Datum
 ffs_get_many(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	FfsTable   *table;
-	ArrayType  *array;
-	Oid			element;
-	int16		length;
-	bool		byval;
-	char		align;
-	Datum	   *elements;
-	bool	   *nulls;
-	int			nelements;
-	Datum	   *keys;
-	int			nkeys = 0;
-	Oid			types[INDEX_MAX_KEYS];
-	bool		singly = false;
-	uint64		processed = 0;
+	GetCall		call = {0};
+	FfsTable   *table = ffs_batch_element_argument(fcinfo, 0);
+	Relation	rel = table_open(table->relid, AccessShareLock);
+	uint64		found = 0;
 	instr_time	start;
 
-	table = ffs_batch_element_argument(fcinfo, 0);
+	/* again, now that nobody changes it */
+	table = call.table = ffs_registry_get(RelationGetRelid(rel), false);
 	InitMaterializedSRF(fcinfo, 0);
 	ffs_batch_begin(table->rootid, FFS_OP_GET_MANY, &start);
 	ffs_batch_require_key(table);
-	if (PG_ARGISNULL(1))
+	if (!PG_ARGISNULL(1))
 	{
-		ffs_batch_count(table->rootid, FFS_OP_GET_MANY, 0, start);
-		return (Datum) 0;
-	}
-	array = PG_GETARG_ARRAYTYPE_P(1);
-	element = ARR_ELEMTYPE(array);
-	if (table->nkeys > 1 && element != JSONBOID)
-		ereport(ERROR,
-				(errcode(FFS_ERRCODE_KEY_MISSING),
-				 errmsg("the key of table %s has %d columns", ffs_base_relation_name(table->relid), table->nkeys),
-				 errdetail("The primary key is (%s).", ffs_registry_key_names(table)),
-				 errhint("Give the keys as jsonb[], each an object with a member for each key column.")));
-	for (int i = 0; i < table->nkeys; i++)
-	{
-		types[i] = getBaseType(get_atttype(table->relid, table->key[i]));
-		singly |= !OidIsValid(get_array_type(types[i])) || type_is_array(types[i]);
-	}
+		ArrayType  *array = PG_GETARG_ARRAYTYPE_P(1);
+		int16		length;
+		bool		byval;
+		char		align;
 
-	get_typlenbyvalalign(element, &length, &byval, &align);
-	deconstruct_array(array, element, length, byval, align, &elements, &nulls, &nelements);
-	keys = palloc_extended(sizeof(Datum) * Max(nelements, 1) * table->nkeys, MCXT_ALLOC_HUGE);
-	for (int i = 0; i < nelements; i++)
-	{
-		Datum	   *key = keys + nkeys * table->nkeys;
-
-		/* NULL finds nothing */
-		if (nulls[i])
-			continue;
-		if (element == JSONBOID)
-			ffs_registry_key_from_jsonb(table, DatumGetJsonbP(elements[i]), NULL, key);
-		else if (element == types[0])
-			key[0] = elements[i];
-		else
-			key[0] = ffs_registry_key_value(table, 0, element, elements[i]);
-		nkeys++;
+		call.element = ARR_ELEMTYPE(array);
+		call.key_type = getBaseType(get_atttype(table->relid, table->key[0]));
+		if (table->nkeys > 1 && call.element != JSONBOID)
+			ereport(ERROR,
+					(errcode(FFS_ERRCODE_KEY_MISSING),
+					 errmsg("the key of table %s has %d columns", ffs_base_relation_name(table->relid), table->nkeys),
+					 errdetail("The primary key is (%s).", ffs_registry_key_names(table)),
+					 errhint("Give the keys as jsonb[], each an object with a member for each key column.")));
+		get_typlenbyvalalign(call.element, &length, &byval, &align);
+		deconstruct_array(array, call.element, length, byval, align, &call.elements, &call.nulls, &call.nelements);
+		if (call.nelements > 0)
+			found = get_rows(&call, rel, result);
 	}
-	if (nkeys > 0)
-	{
-		if (SPI_connect() != SPI_OK_CONNECT)
-			elog(ERROR, "SPI_connect failed");
-		processed = singly ? get_rows_singly(table, keys, nkeys, result) :
-			get_rows(table, keys, nkeys, types, result);
-		SPI_finish();
-	}
-	ffs_batch_count(table->rootid, FFS_OP_GET_MANY, processed, start);
+	table_close(rel, NoLock);
+	ffs_batch_count(table->rootid, FFS_OP_GET_MANY, found, start);
 	return (Datum) 0;
 }
-

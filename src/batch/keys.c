@@ -121,7 +121,7 @@ ffs_batch_patch_key(RowReader *reader, const Datum *values, const bool *nulls, c
 		if (!ffs_batch_is_given(given, attno) || nulls[attno - 1])
 			ereport(ERROR,
 					(errcode(FFS_ERRCODE_KEY_MISSING),
-					 nulls[attno - 1] ?
+					 ffs_batch_is_given(given, attno) ?
 					 errmsg("the value for key column \"%s\" is null", reader->columns[attno - 1].name) :
 					 errmsg("the patch has no member \"%s\"", reader->columns[attno - 1].name),
 					 errdetail("The primary key of %s is (%s).", reader->relation_name,
@@ -129,6 +129,38 @@ ffs_batch_patch_key(RowReader *reader, const Datum *values, const bool *nulls, c
 					 errhint("Give a value for each key column.")));
 		key[i] = values[attno - 1];
 	}
+}
+
+void
+ffs_batch_key_to_row(FeedRow *row, const FfsTable *table, const KeyArgument *key)
+{
+	AttrNumber	version = table->stamp[FFS_VERSION];
+
+	for (int i = 0; i < table->nkeys; i++)
+	{
+		AttrNumber	attno = table->key[i];
+
+		row->values[attno - 1] = key->values[i];
+		row->nulls[attno - 1] = false;
+		ffs_batch_set_given(row->given, attno);
+	}
+	if (version != 0)
+	{
+		row->values[version - 1] = Int32GetDatum(key->version);
+		row->nulls[version - 1] = !key->has_version;
+	}
+}
+
+void
+ffs_batch_key_from_row(const FeedRow *row, const FfsTable *table, KeyArgument *key)
+{
+	AttrNumber	version = table->stamp[FFS_VERSION];
+
+	for (int i = 0; i < table->nkeys; i++)
+		key->values[i] = row->values[table->key[i] - 1];
+	key->has_version = version != 0 && !row->nulls[version - 1];
+	key->version = key->has_version ? DatumGetInt32(row->values[version - 1]) : 0;
+	key->cascade = false;
 }
 
 void

@@ -14,9 +14,7 @@
 #include "access/table.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "executor/tstoreReceiver.h"
 #include "funcapi.h"
-#include "nodes/params.h"
 #include "utils/builtins.h"
 
 #include "batch/batch.h"
@@ -25,36 +23,6 @@
 
 PG_FUNCTION_INFO_V1(ffs_list);
 PG_FUNCTION_INFO_V1(ffs_count);
-
-/* Run a SELECT; its rows go to `dest`, or where that is NULL to SPI_tuptable. */
-static uint64
-run_select(const char *query, const QueryParams *params, DestReceiver *dest)
-{
-	ParamListInfo list = makeParamList(params->n);
-	SPIExecuteOptions options;
-	SPIPlanPtr	plan;
-	bool		kept;
-	int			result;
-
-	for (int i = 0; i < params->n; i++)
-	{
-		list->params[i].ptype = params->types[i];
-		list->params[i].value = params->values[i];
-		list->params[i].isnull = false;
-		list->params[i].pflags = PARAM_FLAG_CONST;
-	}
-	memset(&options, 0, sizeof(options));
-	options.params = list;
-	options.read_only = true;
-	options.dest = dest;
-	plan = ffs_batch_plan(query, params->n, params->types, &kept);
-	result = SPI_execute_plan_extended(plan, &options);
-	if (result != SPI_OK_SELECT)
-		elog(ERROR, "unexpected result %s of: %s", SPI_result_code_string(result), query);
-	if (!kept)
-		SPI_freeplan(plan);
-	return SPI_processed;
-}
 
 /* Append ` WHERE ...` of the filter given as argument n, if there is one. */
 static void
@@ -81,23 +49,6 @@ rows_argument(FunctionCallInfo fcinfo, int n, const char *name)
 	return PG_GETARG_INT32(n);
 }
 
-/* The columns of the result; those that were dropped are there as NULLs. */
-static void
-append_columns(StringInfo query, TupleDesc desc)
-{
-	for (int i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
-
-		if (i > 0)
-			appendStringInfoString(query, ", ");
-		if (att->attisdropped)
-			appendStringInfoString(query, "NULL::pg_catalog.int4");
-		else
-			appendStringInfo(query, "ffs_row.%s", quote_identifier(NameStr(att->attname)));
-	}
-}
-
 Datum
 ffs_list(PG_FUNCTION_ARGS)
 {
@@ -107,7 +58,6 @@ ffs_list(PG_FUNCTION_ARGS)
 	RowReader  *reader;
 	QueryParams params = {0};
 	StringInfoData query;
-	DestReceiver *dest;
 	int			max_rows;
 	int			skip_rows;
 	uint64		processed;
@@ -123,7 +73,7 @@ ffs_list(PG_FUNCTION_ARGS)
 
 	initStringInfo(&query);
 	appendStringInfoString(&query, "SELECT ");
-	append_columns(&query, result->setDesc);
+	ffs_batch_append_columns(&query, result->setDesc);
 	appendStringInfo(&query, " FROM %s AS ffs_row", reader->relation_name);
 	append_where(&query, reader, fcinfo, 1, &params);
 	if (!PG_ARGISNULL(2))
@@ -146,12 +96,9 @@ ffs_list(PG_FUNCTION_ARGS)
 		appendStringInfo(&query, " OFFSET $%d",
 						 ffs_batch_add_param(&params, INT8OID, Int64GetDatum(skip_rows)));
 
-	dest = CreateTuplestoreDestReceiver();
-	SetTuplestoreDestReceiverParams(dest, result->setResult,
-									result->econtext->ecxt_per_query_memory, false, NULL, NULL);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	processed = run_select(query.data, &params, dest);
+	processed = ffs_batch_run_select(query.data, &params, ffs_batch_open_result(result));
 	SPI_finish();
 	table_close(rel, NoLock);
 	ffs_batch_count(table->rootid, FFS_OP_LIST, processed, start);
@@ -178,7 +125,7 @@ ffs_count(PG_FUNCTION_ARGS)
 	append_where(&query, reader, fcinfo, 1, &params);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	(void) run_select(query.data, &params, NULL);
+	(void) ffs_batch_run_select(query.data, &params, NULL);
 	count = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	SPI_finish();
 	table_close(rel, NoLock);

@@ -13,7 +13,7 @@
 #include "fmgr.h"
 #include "portability/instr_time.h"
 
-#include "batch/rows.h"
+#include "batch/feed.h"
 #include "registry/registry.h"
 #include "stats/stats.h"
 
@@ -39,6 +39,9 @@ extern void ffs_batch_read_cascade(JsonbValue *value, KeyArgument *key);
 /* The key among the values of a patch, all of it. */
 extern void ffs_batch_patch_key(RowReader *reader, const Datum *values, const bool *nulls,
 								const uint64 *given, Datum *key);
+/* The key and expected version as a feed's row has them, the version in its own column, and back. */
+extern void ffs_batch_key_to_row(FeedRow *row, const FfsTable *table, const KeyArgument *key);
+extern void ffs_batch_key_from_row(const FeedRow *row, const FfsTable *table, KeyArgument *key);
 /* Error key_missing where the table has no primary key. */
 extern void ffs_batch_require_key(const FfsTable *table);
 

@@ -203,6 +203,18 @@ ffs_batch_append_key(StringInfo buf, const FfsTable *table, const char *alias, i
 }
 
 void
+ffs_batch_append_key_join(StringInfo buf, const FfsTable *table, const char *left, const char *right)
+{
+	for (int i = 0; i < table->nkeys; i++)
+	{
+		const char *name = quote_identifier(get_attname(table->relid, table->key[i], false));
+
+		appendStringInfo(buf, "%s%s.%s OPERATOR(%s) %s.%s", i > 0 ? " AND " : "", left, name,
+						 ffs_batch_key_equality(table, i), right, name);
+	}
+}
+
+void
 ffs_batch_append_row_jsonb(StringInfo buf, Relation rel, const char *alias)
 {
 	Oid			relid = RelationGetRelid(rel);

@@ -359,12 +359,10 @@ ffs_batch_open_restore(FfsTable *table)
 	restore->rel = table_open(table->relid, RowExclusiveLock);
 	restore->deleted = table_open(table->deleted, RowExclusiveLock);
 	restore->index = index_open(deleted_index(table, restore->deleted), AccessShareLock);
-	restore->slot = table_slot_create(restore->deleted, NULL);
 	if (table->strategy == FFS_STRATEGY_SCD2)
 	{
 		restore->history = table_open(table->history, AccessShareLock);
 		restore->history_index = index_open(table->history_pk, AccessShareLock);
-		restore->history_slot = table_slot_create(restore->history, NULL);
 	}
 	restore->reader = ffs_batch_open_reader(restore->rel, table);
 	restore->feed.reader = restore->reader;
@@ -386,11 +384,9 @@ ffs_batch_close_restore(Restore *restore)
 		FreeExecutorState(restore->reader->estate);
 	if (restore->history)
 	{
-		ExecDropSingleTupleTableSlot(restore->history_slot);
 		index_close(restore->history_index, NoLock);
 		table_close(restore->history, NoLock);
 	}
-	ExecDropSingleTupleTableSlot(restore->slot);
 	index_close(restore->index, NoLock);
 	table_close(restore->deleted, NoLock);
 	table_close(restore->rel, NoLock);
@@ -435,6 +431,10 @@ restore_rows(Restore *restore, RestoreRow **rows, int nrows)
 	bool		cascade = false;
 	uint64		restored = 0;
 
+	/* made anew each time: an error leaves them in a subtransaction that is gone */
+	restore->slot = table_slot_create(restore->deleted, NULL);
+	if (restore->history)
+		restore->history_slot = table_slot_create(restore->history, NULL);
 	for (int i = 0; i < nrows; i++)
 	{
 		restore->at = rows[i];
@@ -447,6 +447,9 @@ restore_rows(Restore *restore, RestoreRow **rows, int nrows)
 		found[nfound++] = rows[i];
 	}
 	restore->at = NULL;
+	ExecDropSingleTupleTableSlot(restore->slot);
+	if (restore->history)
+		ExecDropSingleTupleTableSlot(restore->history_slot);
 	if (nfound == 0)
 		return 0;
 	if (nfound > 1)

@@ -167,6 +167,8 @@ extern char *ffs_batch_key_equality(const FfsTable *table, int n);
 /* Append `alias.k1 OPERATOR(=) $first AND ...`; types of the parameters go to `types`. */
 extern void ffs_batch_append_key(StringInfo buf, const FfsTable *table, const char *alias,
 								 int first, Oid *types);
+/* Append `left.k1 OPERATOR(=) right.k1 AND ...`. */
+extern void ffs_batch_append_key_join(StringInfo buf, const FfsTable *table, const char *left, const char *right);
 /* Append the RETURNING or SELECT expression that is the row `alias` as jsonb, of the columns this role may read. */
 extern void ffs_batch_append_row_jsonb(StringInfo buf, Relation rel, const char *alias);
 
