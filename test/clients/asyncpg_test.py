@@ -341,6 +341,14 @@ class Sweep(Table):
                         ),
                         rows,
                     )
+        with self.case("ffs_list, ffs_count"):
+            async with self.tx():
+                filters = json.dumps({"code": {"in": ["j1", "j2", "nobody"]}})
+                found = await db.fetch(
+                    f"SELECT * FROM ffs_list(NULL::{table}, $1, $2, $3)", filters, "code desc", 5
+                )
+                eq([r["code"] for r in found], ["j2", "j1"])
+                eq(await db.fetchval("SELECT ffs_count($1, $2)", table, filters), 2)
         with self.case("ffs_update, and its expected_version"):
             async with self.tx():
                 row = await self.one("g1")
@@ -460,6 +468,15 @@ async def errors(db):
             await db.execute("TRUNCATE notes_scd2")
 
 
+def pool_of(size):
+    return asyncpg.create_pool(
+        user="clients_app",
+        min_size=size,
+        max_size=size,
+        server_settings={"search_path": f"{SCHEMA}, public"},
+    )
+
+
 async def prepared(db):
     """One prepared statement, many tenants."""
     with tap.case("a prepared statement serves tenant after tenant, generic plans too"):
@@ -492,12 +509,7 @@ async def prepared(db):
                     eq(await read.fetchval("theirs%"), 3)
         await db.execute("RESET plan_cache_mode")
     with tap.case("a pool's connections carry no tenant over"):
-        async with asyncpg.create_pool(
-            user="clients_app",
-            min_size=1,
-            max_size=1,
-            server_settings={"search_path": f"{SCHEMA}, public"},
-        ) as pool:
+        async with pool_of(1) as pool:
             async with pool.acquire() as one, one.transaction():
                 await one.execute("SELECT ffs_set_tenant($1)", TENANT_B)
                 eq(await one.fetchval("SELECT count(*) FROM notes_scd2_t"), 2)
@@ -505,8 +517,47 @@ async def prepared(db):
                 eq(await two.fetchval("SELECT ffs_tenant()"), None)
                 eq(await two.fetchval("SELECT count(*) FROM notes_scd2_t"), 0)
 
+    with tap.case("nor does a tenant of the session's outlive its use: the pool says RESET ALL"):
+        async with pool_of(1) as pool:
+            async with pool.acquire() as one:
+                await one.execute("SELECT ffs_set_tenant($1, 'session')", TENANT_B)
+                eq(await one.fetchval("SELECT count(*) FROM notes_scd2_t"), 2)
+            async with pool.acquire() as two:
+                eq(await two.fetchval("SELECT ffs_tenant()"), None)
 
-async def caches(db, admin):
+
+async def races():
+    """Many connections after one row."""
+    async with pool_of(8) as pool:
+        key = await pool.fetchval("INSERT INTO notes_scd2 (title) VALUES ('raced') RETURNING id")
+
+        async def attempt(version):
+            patch = json.dumps({"id": str(key), "title": f"won {version}"})
+            try:
+                await pool.execute("SELECT ffs_update('notes_scd2', $1, $2)", patch, version)
+            except asyncpg.PostgresError as error:
+                return error.sqlstate
+            return "won"
+
+        with tap.case("expected_version: of eight at once one wins, each time"):
+            for version in range(1, 6):
+                found = await asyncio.gather(*(attempt(version) for _ in range(8)))
+                eq(sorted(found), ["ZF010"] * 7 + ["won"])
+        with tap.case("tenants side by side on one pool"):
+
+            async def work(n):
+                tenant = (TENANT_A, TENANT_B)[n % 2]
+                async with pool.acquire() as db, working(db, tenant=tenant):
+                    await db.execute("INSERT INTO notes_scd2_t (title) VALUES ('side by side')")
+                    await asyncio.sleep(0.001 * (n % 5))
+                    return tenant, await db.fetch("SELECT DISTINCT tenant_id FROM notes_scd2_t")
+
+            async with asyncio.timeout(30):
+                found = await asyncio.gather(*(work(n) for n in range(40)))
+            eq([[str(r[0]) for r in rows] for _, rows in found], [[t] for t, _ in found])
+
+
+async def caches(db):
     """The statement cache when the table's columns change underneath."""
     owner = await connect("clients_owner")
     await owner.execute(
@@ -578,7 +629,8 @@ async def main():
         await Sweep(db, admin, shape).run()
     await errors(db)
     await prepared(db)
-    await caches(db, admin)
+    await races()
+    await caches(db)
     await cancels(db, admin)
     with tap.case("laws, at the end"):
         eq([r[0] for r in await admin.fetch("SELECT laws_all()")], [])

@@ -276,6 +276,14 @@ class Sweep {
         }
       })
     })
+    await this.test('ffs_list, ffs_count', async () => {
+      await this.tx(async () => {
+        const filter = { code: { in: ['j1', 'j2', 'nobody'] } }
+        const { rows } = await db.query(`SELECT * FROM ffs_list(NULL::${table}, $1, $2, $3)`, [filter, 'code desc', 5])
+        equal(rows.map((r) => r.code), ['j2', 'j1'])
+        equal((await db.query('SELECT ffs_count($1, $2) AS n', [table, filter])).rows, [{ n: '2' }])
+      })
+    })
     await this.test('ffs_update, and its expected_version', async () => {
       const patch = JSON.stringify({ ...JSON.parse(this.jsonbKey(row)), amount: 7 })
       if (this.versions) {

@@ -346,6 +346,15 @@ class Sweep(Table):
                         ).fetchall(),
                         rows,
                     )
+        with self.case("ffs_list, ffs_count"):
+            with self.tx():
+                filters = Jsonb({"code": {"in": ["j1", "j2", "nobody"]}})
+                found = db.execute(
+                    f"SELECT * FROM ffs_list(NULL::{table}, %s, %s, %s)", [filters, "code desc", 5]
+                )
+                eq([r["code"] for r in found], ["j2", "j1"])
+                found = db.execute("SELECT ffs_count(%s, %s) AS n", [table, filters])
+                eq(found.fetchone(), {"n": 2})
         with self.case("ffs_update, and its expected_version"):
             with self.tx():
                 row = self.one("g1")
@@ -483,6 +492,14 @@ def prepared(db):
                             )
                             eq({str(r["tenant_id"]) for r in found}, {tenant})
         db.execute("RESET plan_cache_mode")
+
+    with tap.case("a pipeline without BEGIN is a transaction until its next sync"):
+        with db.pipeline() as pipeline:
+            db.execute("SELECT ffs_set_tenant(%s)", [TENANT_B])
+            found = db.execute("SELECT count(*) FROM notes_scd2_t WHERE title LIKE 'theirs%'")
+            pipeline.sync()
+            after = db.execute("SELECT ffs_tenant() AS tenant")
+        eq((found.fetchone(), after.fetchone()), ({"count": 2}, {"tenant": None}))
 
 
 def caches(db):
