@@ -524,6 +524,28 @@ public class JdbcTest {
 				equal(found.stream().limit(30).map(r -> r.get("action")).distinct().collect(Collectors.toList()), List.of("inserted"));
 				equal(found.get(30).get("action") + " " + found.get(30).get("sqlstate"), "rejected 22P02");
 			});
+			test("ffs_create_records, an array of row literals", () -> tx(() -> {
+				List<String> columns = query(db, "SELECT attname FROM pg_attribute WHERE attrelid = ?::regclass "
+					+ "AND attnum > 0 AND NOT attisdropped ORDER BY attnum", table).stream()
+					.map(r -> (String) r.get("attname")).collect(Collectors.toList());
+				Object[] rows = new Object[31];
+				for (int n = 0; n < 31; n++) {
+					Map<String, Object> values = new LinkedHashMap<>();
+					Object[] ours = keys();
+					for (int k = 0; k < ours.length; k++) {
+						values.put(given.get(k), ours[k]);
+					}
+					values.put("code", "r" + n);
+					values.put("title", n == 30 ? "" : "\"say \"\"x\"\", y\"");
+					rows[n] = columns.stream().map(c -> values.getOrDefault(c, "").toString())
+						.collect(Collectors.joining(",", "(", ")"));
+				}
+				List<Map<String, Object>> found = query(db, "SELECT * FROM ffs_create_records(?::" + table
+					+ "[], on_error => 'report')", db.createArrayOf(table, rows));
+				equal(found.stream().limit(30).map(r -> r.get("action")).distinct().collect(Collectors.toList()), List.of("inserted"));
+				equal(found.get(30).get("row_number") + " " + found.get(30).get("sqlstate"), "31 23502");
+				equal(one("r7").get("title"), "say \"x\", y");
+			}));
 			test("ffs_create, ffs_get: the driver's types, text, jsonb", () -> tx(() -> {
 				value(db, "SELECT ffs_create(?, ?)", table, jsonb(given("\"title\": \"made\", \"code\": \"g1\"")));
 				kept = one("g1");

@@ -247,6 +247,21 @@ class Sweep {
       equal([found[30].action, found[30].sqlstate], ['rejected', '22P02'])
       equal(Object.keys(found[0].key).sort(), [...shape.key].sort())
     })
+    await this.test('ffs_create_records, an array of row literals', async () => {
+      const { rows: [{ columns }] } = await db.query(`SELECT array_agg(attname::text ORDER BY attnum) AS columns
+        FROM pg_attribute WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped`, [table])
+      const quote = (value) => value === undefined ? '' : `"${String(value).replace(/["\\]/g, '$&$&')}"`
+      const literal = (values) => `(${columns.map((column) => quote(values[column]))})`
+      const rows = [...[...Array(30).keys()].map((n) => ({ ...data(`r${n}`), title: 'say "x", y\\z' })),
+        { ...data('bad'), title: undefined }]
+      await this.tx(async () => {
+        const { rows: found } = await db.query(
+          `SELECT * FROM ffs_create_records($1::${table}[], on_error => 'report')`, [rows.map(literal)])
+        equal(found.slice(0, 30).map((r) => r.action), Array(30).fill('inserted'))
+        equal([found[30].row_number, found[30].sqlstate], [31, '23502'])
+        equal((await this.one('r7')).title, 'say "x", y\\z')
+      })
+    })
     let row
     await this.test('ffs_create, ffs_get: typed, untyped, jsonb', async () => {
       await this.tx(async () => {

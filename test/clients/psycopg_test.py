@@ -1,5 +1,6 @@
 """psycopg 3 against managed tables.  Speaks TAP; the server is that of PG*."""
 
+import collections
 import contextlib
 import datetime
 import pathlib
@@ -10,9 +11,11 @@ from decimal import Decimal
 
 import psycopg
 from psycopg import errors as pg_errors
+from psycopg.adapt import Dumper
 from psycopg.rows import dict_row
+from psycopg.types.composite import CompositeInfo, register_composite
 from psycopg.types.json import Jsonb
-from tap import TENANT_A, TENANT_B, Table, Tap, eq, raises
+from tap import COLUMNS, TENANT_A, TENANT_B, Table, Tap, eq, raises
 
 SCHEMA = "client_psycopg"
 TABLES = pathlib.Path(__file__).with_name("tables.sql")
@@ -37,6 +40,16 @@ def working(db, has_tenants=True, tenant=TENANT_A):
         if has_tenants:
             db.execute("SELECT ffs_set_tenant(%s)", [tenant])
         yield
+
+
+class Xid8Dumper(Dumper):
+    """psycopg knows no xid8, which is the type of transaction_id."""
+
+    format = psycopg.pq.Format.BINARY
+    oid = 5069
+
+    def dump(self, obj):
+        return obj.to_bytes(8, "big")
 
 
 class Sweep(Table):
@@ -299,6 +312,32 @@ class Sweep(Table):
             eq([r["row_number"] for r in found], list(range(1, 32)))
             eq({r["action"] for r in found[:30]}, {"inserted"})
             eq((found[30]["action"], found[30]["sqlstate"]), ("rejected", "22P02"))
+        for way in ("text", "binary"):
+            with self.case(f"ffs_create_records, an array of tuples, in {way}"):
+                columns = db.execute(COLUMNS.format("%s"), [table]).fetchone()["columns"]
+                row_type = collections.namedtuple("row_type", columns)
+                hole = "%s"
+                if way == "binary":
+                    db.adapters.register_dumper(None, Xid8Dumper)
+                    register_composite(CompositeInfo.fetch(db, table), db, row_type)
+                    hole = "%b"
+                rows = [
+                    row_type(
+                        *self.record(columns, title='it\'s "x", y', code=f"{way} {n}", due=NOON)
+                    )
+                    for n in range(30)
+                ]
+                rows.append(row_type(*self.record(columns, code=f"{way} bad")))
+                create = (
+                    f"SELECT * FROM ffs_create_records({hole}::{table}[], on_error => 'report')"
+                )
+                with self.tx():
+                    found = db.execute(create, [rows]).fetchall()
+                    row = self.one(f"{way} 7")
+                eq([r["row_number"] for r in found], list(range(1, 32)))
+                eq({r["action"] for r in found[:30]}, {"inserted"})
+                eq((found[30]["action"], found[30]["sqlstate"]), ("rejected", "23502"))
+                eq((row["title"], row["twice"], row["due"]), ('it\'s "x", y', 2, NOON))
         with self.case("ffs_create, ffs_get: the driver's types, untyped text, jsonb"):
             with self.tx():
                 made = db.execute(

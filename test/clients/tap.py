@@ -54,6 +54,12 @@ def raises(kind, sqlstate, attribute="sqlstate"):
         raise AssertionError(f"no error, expected {sqlstate}")
 
 
+COLUMNS = """
+SELECT array_agg(attname::text ORDER BY attnum) AS columns FROM pg_attribute
+ WHERE attrelid = {}::regclass AND attnum > 0 AND NOT attisdropped
+"""
+
+
 class Table:
     """One of tables.sql, and the SQL that depends on its shape.
 
@@ -87,6 +93,11 @@ class Table:
         names = [*self.given, *columns]
         holes = ", ".join(self.hole(n + 1) for n in range(len(names)))
         return f"INSERT INTO {self.table} ({', '.join(names)}) VALUES ({holes}) {tail}"
+
+    def record(self, columns, **values):
+        """A whole row, as the functions take it in an array: NULL is the default."""
+        values = {**dict(zip(self.given, self.keys())), **values}
+        return tuple(values.get(column) for column in columns)
 
     def where(self, row, first=1):
         """A condition on the key, and the values of its parameters."""
