@@ -113,3 +113,48 @@ COMMENT ON FUNCTION ffs_restore(regclass, text) IS
 'brings back the soft-deleted row with this key, the value of a key of one column as text, as it was; whether there was one; errors as of the form with typed values, and 22P02';
 COMMENT ON FUNCTION ffs_restore(regclass, jsonb) IS
 'brings back the soft-deleted row with this key, an object with a member for each key column and, if wanted, expected_version, and "cascade": true for the rows that the same transaction deleted by cascade too; whether there was one; errors as of the form with typed values, and version_conflict';
+
+CREATE FUNCTION ffs_update_many(
+    relation       regclass,
+    patches        jsonb,
+    on_error       text DEFAULT 'abort',
+    batch_size     integer DEFAULT 1000,
+    OUT row_number integer,
+    OUT action     text,
+    OUT key        jsonb,
+    OUT sqlstate   text,
+    OUT message    text)
+RETURNS SETOF record
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION ffs_update_many(regclass, jsonb, text, integer) IS
+'changes a row for each object of a jsonb array: the members that are key columns say which, expected_version at which version, the others to what (absent: unchanged, null: NULL, stamp columns are ignored); a key that comes twice in a call is rejected with 21000 the second time; on_error is abort (the whole call, naming the row) or report; gives a row per element, in order, action being updated or rejected; errors: not_managed, key_missing, 22023 for what is no array, 42501, and with on_error abort the first bad row''s own: row_not_found, row_deleted, version_conflict, and those of the UPDATE';
+
+CREATE FUNCTION ffs_delete_many(
+    relation       regclass,
+    keys           jsonb,
+    on_error       text DEFAULT 'abort',
+    batch_size     integer DEFAULT 1000,
+    OUT row_number integer,
+    OUT action     text,
+    OUT key        jsonb,
+    OUT sqlstate   text,
+    OUT message    text)
+RETURNS SETOF record
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION ffs_delete_many(regclass, jsonb, text, integer) IS
+'deletes the row of each key of a jsonb array: objects with a member for each key column and, if wanted, expected_version, or bare values for a key of one column; a key that comes twice in a call is rejected with 21000 the second time; on_error is abort (the whole call, naming the row) or report; gives a row per element, in order, action being deleted, skipped where there is no such row, or rejected; errors: not_managed, key_missing, 22023 for what is no array, 42501, and with on_error abort the first bad row''s own: version_conflict, and those of the DELETE';
+
+CREATE FUNCTION ffs_restore_many(
+    relation       regclass,
+    keys           jsonb,
+    on_error       text DEFAULT 'abort',
+    batch_size     integer DEFAULT 1000,
+    OUT row_number integer,
+    OUT action     text,
+    OUT key        jsonb,
+    OUT sqlstate   text,
+    OUT message    text)
+RETURNS SETOF record
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION ffs_restore_many(regclass, jsonb, text, integer) IS
+'brings back the soft-deleted row of each key of a jsonb array: objects with a member for each key column and, if wanted, expected_version, and "cascade": true for the rows that the same transaction deleted by cascade too, or bare values for a key of one column; a key that comes twice in a call is rejected with 21000 the second time; on_error is abort (the whole call, naming the row) or report; gives a row per element, in order, action being restored, skipped where there is no such row, or rejected; errors: not_managed, key_missing, 22023 for what is no array, 42501, 55000 where the table keeps no deleted rows, and with on_error abort the first bad row''s own: version_conflict, 23505 where a key or a unique value is taken, and those of the INSERT';

@@ -97,6 +97,12 @@ ffs_batch_array_argument(FunctionCallInfo fcinfo, int n, const char *name)
 	return array;
 }
 
+Jsonb *
+ffs_batch_array_element(Jsonb *array, int number)
+{
+	return JsonbValueToJsonb(getIthJsonbValueFromContainer(&array->root, number - 1));
+}
+
 JsonbContainer *
 ffs_batch_array_object(Jsonb *array, int number)
 {
@@ -125,8 +131,7 @@ ffs_batch_errors_come_late(Relation rel)
 	{
 		Trigger    *trigger = &triggers->triggers[i];
 
-		if (TRIGGER_FOR_AFTER(trigger->tgtype) &&
-			(TRIGGER_FOR_INSERT(trigger->tgtype) || TRIGGER_FOR_UPDATE(trigger->tgtype)) &&
+		if (TRIGGER_FOR_AFTER(trigger->tgtype) && !TRIGGER_FOR_TRUNCATE(trigger->tgtype) &&
 			get_func_namespace(trigger->tgfoid) != schema)
 			return true;
 	}

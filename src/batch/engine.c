@@ -74,9 +74,8 @@ fail(int row, ErrorData *error)
 	pg_unreachable();
 }
 
-/* A row is not written.  Fails the call where that was asked for. */
-static void
-reject(BatchCall *call, FeedRow *row, ErrorData *error)
+void
+ffs_batch_reject(BatchCall *call, FeedRow *row, ErrorData *error)
 {
 	MemoryContext old;
 
@@ -92,6 +91,8 @@ reject(BatchCall *call, FeedRow *row, ErrorData *error)
 	old = MemoryContextSwitchTo(call->batch_context);
 	if (error->column_name != NULL && strstr(error->message, psprintf("\"%s\"", error->column_name)) == NULL)
 		row->message = psprintf("column \"%s\": %s", error->column_name, error->message);
+	else if (error->sqlerrcode == FFS_ERRCODE_VERSION_CONFLICT && error->detail != NULL)
+		row->message = psprintf("%s: %s", error->message, error->detail);
 	else
 		row->message = pstrdup(error->message);
 	MemoryContextSwitchTo(old);
@@ -203,7 +204,7 @@ write_rows(BatchCall *call, int from, int to)
 			return;
 		if (to - from == 1)
 		{
-			reject(call, call->feed.rows[from], error);
+			ffs_batch_reject(call, call->feed.rows[from], error);
 			return;
 		}
 		if (at >= from && at < to)
@@ -212,7 +213,7 @@ write_rows(BatchCall *call, int from, int to)
 			write_rows(call, from, at);
 			if (call->rejected == rejected)
 			{
-				reject(call, call->feed.rows[at], error);
+				ffs_batch_reject(call, call->feed.rows[at], error);
 				at++;
 			}
 			from = at;
@@ -221,7 +222,7 @@ write_rows(BatchCall *call, int from, int to)
 		{
 			/* it did not begin, and would not for any of them */
 			for (int i = from; i < to; i++)
-				reject(call, call->feed.rows[i], i == to - 1 ? error : ffs_batch_copy_error(error));
+				ffs_batch_reject(call, call->feed.rows[i], i == to - 1 ? error : ffs_batch_copy_error(error));
 			return;
 		}
 		else
@@ -384,7 +385,7 @@ reject_early(BatchCall *call, FeedRow *row, ErrorData *error)
 {
 	if (call->report)
 	{
-		reject(call, row, error);
+		ffs_batch_reject(call, row, error);
 		return;
 	}
 	/* an earlier row may yet be refused by the table */

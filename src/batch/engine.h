@@ -51,7 +51,8 @@ typedef struct BatchMethods
 	/*
 	 * Write rows [from, to) of call->feed.rows, mostly by
 	 * ffs_batch_feed_run().  An error belongs to the row at feed.position
-	 * where that is one of them, or to any of them where it is not.
+	 * where that is one of them, or to any of them where it is not.  Rows
+	 * that are found wanting where the others stand go to ffs_batch_reject().
 	 */
 	void		(*write) (BatchCall *call, int from, int to);
 } BatchMethods;
@@ -101,6 +102,9 @@ extern Jsonb *ffs_batch_array_argument(FunctionCallInfo fcinfo, int n, const cha
 /* Element row->number of such an array, which must be an object (error 22023). */
 extern JsonbContainer *ffs_batch_array_object(Jsonb *array, int number);
 
+/* The same, of any kind, as a jsonb of its own. */
+extern Jsonb *ffs_batch_array_element(Jsonb *array, int number);
+
 /* ---- a call ---- */
 
 /* Open the table (RowExclusiveLock) and what belongs to the call; table, methods and report are set. */
@@ -110,6 +114,8 @@ extern void ffs_batch_order_by_index(BatchCall *call, Oid index);
 /* Run it: lines `row_number, action, key, sqlstate, message` to fcinfo's result. The number of rows written. */
 extern uint64 ffs_batch_run_call(BatchCall *call, FunctionCallInfo fcinfo);
 extern void ffs_batch_close_call(BatchCall *call);
+/* A row is not written.  Fails the call where that was asked for. */
+extern void ffs_batch_reject(BatchCall *call, FeedRow *row, ErrorData *error);
 
 /*
  * Could an error come after a row was taken, so that the row at hand is not

@@ -148,6 +148,8 @@ ffs_batch_key_to_row(FeedRow *row, const FfsTable *table, const KeyArgument *key
 	{
 		row->values[version - 1] = Int32GetDatum(key->version);
 		row->nulls[version - 1] = !key->has_version;
+		if (key->has_version)
+			ffs_batch_set_given(row->given, version);
 	}
 }
 

@@ -46,6 +46,8 @@ SELECT has_function('ffs_create', ARRAY['regclass', 'jsonb']);
 SELECT has_function('ffs_get_many', ARRAY['anyelement', 'anycompatiblearray']);
 SELECT is((SELECT proargnames FROM our_functions WHERE proname = 'ffs_list'), '{table_row,filter,order_by,max_rows,skip_rows}'::text[], 'ffs_list: parameters');
 SELECT is((SELECT proargnames FROM our_functions WHERE proname = 'ffs_count'), '{relation,filter}'::text[], 'ffs_count: parameters');
+SELECT is((SELECT proargnames FROM our_functions WHERE proname = f), ARRAY['relation', a, 'on_error', 'batch_size', 'row_number', 'action', 'key', 'sqlstate', 'message'], f || ': parameters and result')
+  FROM (VALUES ('ffs_update_many', 'patches'), ('ffs_delete_many', 'keys'), ('ffs_restore_many', 'keys')) v (f, a);
 SELECT has_function('ffs_update', ARRAY['regclass', 'jsonb', 'integer']);
 SELECT set_eq($$SELECT proname::text, count(*) FROM our_functions WHERE proname IN ('ffs_get', 'ffs_delete', 'ffs_restore', 'ffs_history', 'ffs_row_at') GROUP BY 1$$,
               $$VALUES ('ffs_get', 3::bigint), ('ffs_delete', 3), ('ffs_restore', 3), ('ffs_history', 3), ('ffs_row_at', 3)$$, 'keys come as values, as text or as jsonb');

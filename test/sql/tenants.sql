@@ -117,6 +117,11 @@ INSERT INTO tn.cells (name, statement, bound, free) VALUES
 ('ffs_update', 'SELECT ffs_update(''orders'', ''{"id": 1, "v": 5}'')', '{1,ZF011,ZF001,1,ZF011,1}', '{1,ZF002,1,1,ZF002,1}'),
 ('ffs_delete', 'SELECT 1 WHERE ffs_delete(''orders'', 1)', '{1,0,ZF001,1,0,1}', '{1,ZF002,1,1,ZF002,1}'),
 ('ffs_restore', 'SELECT 1 WHERE ffs_restore(''orders'', 5)', '{1,0,ZF001,1,0,1}', '{1,ZF002,1,1,ZF002,1}'),
+('ffs_update_many', 'SELECT 1 FROM ffs_update_many(''orders'', jsonb_build_array(jsonb_build_object(''id'', 1, ''v'', 5), jsonb_build_object(''id'', 2, ''v'', 5)), ''report'') WHERE action = ''updated''', '{1,1,ZF001,2,1,2}', '{1,1,2,2,1,2}'),
+('ffs_delete_many', 'SELECT 1 FROM ffs_delete_many(''orders'', jsonb_build_array(1), ''report'') WHERE action = ''deleted''', '{1,0,ZF001,1,0,1}', '{1,0,1,1,0,1}'),
+('ffs_restore_many', 'SELECT 1 FROM ffs_restore_many(''orders'', jsonb_build_array(5), ''report'') WHERE action = ''restored''', '{1,0,ZF001,1,0,1}', '{1,0,1,1,0,1}'),
+('ffs_list', 'SELECT 1 FROM ffs_list(NULL::orders, jsonb_build_object(''id'', jsonb_build_object(''in'', jsonb_build_array(1, 2, 99))))', '{1,1,0,2,1,2}', '{2,2,2,2,2,2}'),
+('ffs_count', 'SELECT 1 FROM generate_series(1, ffs_count(''orders'', jsonb_build_object(''id'', jsonb_build_object(''in'', jsonb_build_array(1, 2, 99)))))', '{1,1,0,2,1,2}', '{2,2,2,2,2,2}'),
 ('deleted', 'SELECT 1 FROM orders_deleted', '{1,0,0,1,0,1}', '{1,1,1,1,1,1}'),
 ('with deleted', 'SELECT 1 FROM orders_with_deleted', '{3,2,0,5,2,5}', '{5,5,5,5,5,5}');
 INSERT INTO tn.cells (name, statement, bound, free, only_strategy) VALUES
