@@ -185,7 +185,7 @@ sub turn
 {
 	my ($case, $number) = @_;
 	my ($wall, $cpu) = (0, 0);
-	admin_in($case, $case->{before});
+	janitor($case)->run_sql($case->{before});
 	settle($case);
 	foreach my $part (@{ $case->{timed} })
 	{
@@ -193,7 +193,8 @@ sub turn
 		$wall += $w;
 		$cpu += $c;
 	}
-	admin_in($case, $case->{after});
+	check($case);
+	janitor($case)->run_sql($case->{after});
 	if ($number > 0)
 	{
 		$case->{wall}{$number} = $wall;
@@ -202,12 +203,20 @@ sub turn
 	return;
 }
 
-sub admin_in
+# The connection that keeps house for a case.
+sub janitor
 {
-	my ($case, $sql) = @_;
-	return unless $sql =~ /\S/;
-	$case->{janitor} //= Bench::Client->new("-c search_path=$case->{in},public");
-	$case->{janitor}->run_sql($sql);
+	my ($case) = @_;
+	return $case->{janitor} //= Bench::Client->new("-c search_path=$case->{in},public");
+}
+
+# That what was timed did its work.
+sub check
+{
+	my ($case) = @_;
+	return unless $case->{check} =~ /\S/;
+	my $answer = janitor($case)->value($case->{check});
+	die "the check says $answer\n" unless defined $answer && $answer eq 't';
 	return;
 }
 

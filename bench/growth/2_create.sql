@@ -12,6 +12,8 @@ SELECT bench_fill(:rows, :tenants);
 SELECT array_agg(ROW(id, tenant_id, customer, status, value, due, note, NULL, NULL, NULL, NULL, NULL, NULL, NULL)::t)
 FROM (SELECT *, (row_number() OVER () - 1) / :batch AS batch FROM bench_rows(:new_first, :new_last, 1)) r
 GROUP BY batch ORDER BY batch
+-- @check
+SELECT count(*) = :new_last FROM t
 -- @after
 SELECT bench_remove(:new_first, :new_last);
 SELECT bench_clean();

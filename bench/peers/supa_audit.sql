@@ -1,6 +1,6 @@
--- @needs file supa_audit--[0-9].[0-9].[0-9].sql
+-- @needs extension supa_audit
 -- @install
-CREATE EXTENSION "uuid-ossp";
+CREATE EXTENSION supa_audit CASCADE;
 -- @manage
 SELECT audit.enable_tracking('t'::regclass);
 -- @clean

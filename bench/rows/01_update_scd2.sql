@@ -27,7 +27,11 @@ COMMIT;
 -- @case ffstorage
 -- @manage
 SELECT ffs_manage('t', strategy => 'scd2');
+-- @check
+SELECT count(*) = :half FROM t_history
 
 -- @case ffstorage, no stamps
 -- @manage
 SELECT ffs_manage('t', strategy => 'scd2', stamps => false);
+-- @check
+SELECT count(*) = :half FROM t_history

@@ -18,6 +18,8 @@ CREATE TABLE t_audit (entry_id bigserial PRIMARY KEY, id uuid, field_name text, 
                       changed_at timestamptz DEFAULT now());
 CREATE INDEX ON t_audit (id, entry_id);
 CREATE INDEX ON t_audit (changed_at);
+-- @check
+SELECT count(*) = 3 * :half FROM t_audit
 -- @run
 WITH before AS (SELECT * FROM t WHERE status = 'open'),
      after AS (UPDATE t SET value = value + 1, customer = customer || '.', due = due + interval '1 day' WHERE status = 'open' RETURNING *)
@@ -35,3 +37,5 @@ WHERE f.old IS DISTINCT FROM f.new;
 -- @case ffstorage
 -- @manage
 SELECT ffs_manage('t', strategy => 'copy_on_change');
+-- @check
+SELECT count(*) = 3 * :half FROM t_audit WHERE operation = 'update'

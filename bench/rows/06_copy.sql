@@ -12,6 +12,8 @@ SELECT bench_fill(:rows, :tenants);
 COPY (SELECT * FROM bench_rows(:new_first, :new_last, :tenants)) TO STDOUT
 -- @copy
 COPY t (id, tenant_id, customer, status, value, due, note) FROM STDIN
+-- @check
+SELECT count(*) = :new_last FROM t
 -- @after
 SELECT bench_remove(:new_first, :new_last);
 SELECT bench_clean();

@@ -7,6 +7,8 @@ SELECT bench_table();
 SELECT ffs_manage('t');
 -- @fill
 SELECT bench_fill(:rows, :tenants);
+-- @check
+SELECT count(*) = :new_last FROM t
 -- @after
 SELECT bench_remove(:new_first, :new_last);
 

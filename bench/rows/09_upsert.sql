@@ -10,6 +10,8 @@ SELECT bench_fill(:rows, :tenants);
 CREATE TABLE incoming AS
     SELECT *, (row_number() OVER (ORDER BY md5(id::text)) - 1) / :batch AS batch
     FROM bench_rows(:rows - :half / 2 + 1, :rows + :half / 2, :tenants);
+-- @check
+SELECT count(*) = :half FROM t JOIN incoming i USING (id, note, value)
 -- @after
 -- The rows that were there get other values again: each run has as much to change.
 SELECT bench_remove(:rows + 1, :rows + :half / 2);

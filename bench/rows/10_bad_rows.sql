@@ -9,11 +9,15 @@ SELECT bench_table();
 SELECT ffs_manage('t');
 -- @fill
 SELECT bench_fill(:rows, :tenants);
+-- @check
+SELECT count(*) = :new_last - :half / 100 FROM t
 -- @after
 SELECT bench_remove(:new_first, :new_last);
 
 -- @case records, none bad
 -- @needs function ffs_create_records
+-- @check
+SELECT count(*) = :new_last FROM t
 -- @params
 SELECT array_agg(ROW(id, tenant_id, customer, status, value, due, note, NULL, NULL, NULL, NULL)::t ORDER BY i)
 FROM (SELECT *, row_number() OVER () - 1 AS i FROM bench_rows(:new_first, :new_last, :tenants)) r
@@ -41,6 +45,8 @@ GROUP BY i / :batch ORDER BY i / :batch
 SELECT * FROM ffs_create_records($1, on_error => 'report', batch_size => :batch)
 
 -- @case jsonb, none bad
+-- @check
+SELECT count(*) = :new_last FROM t
 -- @params
 SELECT jsonb_agg(to_jsonb(r) - 'i' ORDER BY i)
 FROM (SELECT *, row_number() OVER () - 1 AS i FROM bench_rows(:new_first, :new_last, :tenants)) r

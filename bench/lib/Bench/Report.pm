@@ -66,23 +66,23 @@ sub lines_of
 	my @lines;
 	my $scale = $base->{wall} ? unit_of(median(values %{ $base->{wall} }) / $row->{per}) : 1e-6;
 	my $kind = { time => 'time', throughput => 'throughput', difference => 'more, ns a ' . $row->{unit} }->{ $row->{measure} };
-	push @lines, [ 'case', "$unit{$scale} a $row->{unit}", $kind, 'spread', 'CPU', 'turns', 'target', '' ];
+	push @lines, [ 'case', "$unit{$scale} a $row->{unit}", 'CPU', $kind, 'spread', 'of CPU', 'turns', 'target', '' ];
 	foreach my $case (@cases)
 	{
 		if (!$case->{wall} || $case->{lacks})
 		{
-			push @lines, [ $case->{name}, '', '', '', '', '', '', $case->{lacks} || 'not measured' ];
+			push @lines, [ $case->{name}, ('') x 7, $case->{lacks} || 'not measured' ];
 			next;
 		}
-		my $time = number(median(values %{ $case->{wall} }) / $row->{per} / $scale);
+		my ($wall, $cpu) = map { number(median(values %{ $case->{$_} }) / $row->{per} / $scale) } qw(wall cpu);
 		my @targets = grep { $_->{case} eq $case->{name} } @{ $row->{targets} };
-		my $line = [ $case->{name}, $time, '', '', '', scalar keys %{ $case->{wall} }, '', '' ];
+		my $line = [ $case->{name}, $wall, $cpu, '', '', '', scalar keys %{ $case->{wall} }, '', '' ];
 		if ($base->{wall} && !$base->{lacks})
 		{
 			my $c = compare($row->{measure}, $row->{per}, $case, $base);
 			$case->{of_base} = $c;
-			@$line[ 2 .. 4 ] = (number($c->{value}), number($c->{low}) . '..' . number($c->{high}), number($c->{cpu}));
-			@$line[ 2 .. 4 ] = ($row->{measure} eq 'difference' ? 0 : 1, '', $row->{measure} eq 'difference' ? 0 : 1) if $case == $base;
+			@$line[ 3 .. 5 ] = (number($c->{value}), number($c->{low}) . '..' . number($c->{high}), number($c->{cpu}));
+			@$line[ 3 .. 5 ] = $row->{measure} eq 'difference' ? (0, '', 0) : (1, '', 1) if $case == $base;
 		}
 		push @lines, $line;
 		foreach my $target (@targets)
@@ -98,8 +98,8 @@ sub lines_of
 				push @{ $row->{judged} }, { %$target, %$c, goal => $target->{value}, reached => $reached, words => $words, of => $target->{of} };
 			}
 			# A second target of a case has a line of its own.
-			$line = [ ('') x 8 ], push @lines, $line if $line->[6] ne '';
-			@$line[ 6, 7 ] = ($goal, $words);
+			$line = [ ('') x 9 ], push @lines, $line if $line->[7] ne '';
+			@$line[ 7, 8 ] = ($goal, $words);
 		}
 	}
 	return @lines;
@@ -118,7 +118,7 @@ sub print_table
 	}
 	foreach my $line (@lines)
 	{
-		my $text = join '  ', map { sprintf $_ == 0 || $_ >= 6 ? "%-$width[$_]s" : "%$width[$_]s", $line->[$_] } 0 .. $#$line;
+		my $text = join '  ', map { sprintf $_ == 0 || $_ >= 7 ? "%-$width[$_]s" : "%$width[$_]s", $line->[$_] } 0 .. $#$line;
 		$text =~ s/\s+$//;
 		print "  $text\n";
 	}
@@ -129,7 +129,7 @@ sub markdown_table
 {
 	my ($head, @lines) = @_;
 	my $row_of = sub { '| ' . join(' | ', map { (my $t = $_) =~ s/\|/\\|/g; $t =~ s/\n.*//s; $t } @_) . " |\n" };
-	return $row_of->(@$head) . $row_of->(map { $_ > 0 && $_ < 6 ? '---:' : '---' } 0 .. $#$head) . join '', map { $row_of->(@$_) } @lines;
+	return $row_of->(@$head) . $row_of->(map { $_ > 0 && $_ < 7 ? '---:' : '---' } 0 .. $#$head) . join '', map { $row_of->(@$_) } @lines;
 }
 
 sub row
@@ -214,7 +214,7 @@ sub finish
 	if (@summary)
 	{
 		print "\nTargets: $reached of " . @summary . " reached\n";
-		print_table(map { [ @$_[ 0 .. 1 ], '', '', '', $_->[2], @$_[ 5, 6 ] ] } @lines);
+		print_table(map { [ "$_->[0]: $_->[1]", ('') x 4, $_->[2], '', @$_[ 5, 6 ] ] } @lines);
 	}
 	return unless defined $self->{file};
 
@@ -224,7 +224,7 @@ sub finish
 	$text .= "\nMedians of runs by turns, after a VACUUM and a CHECKPOINT each. A ratio is of the first case's median, its spread the quartiles\n"
 	  . "(of fewer than five turns: all) of the ratios within turns; CPU is the same of the backends' CPU time.\n\n";
 	$text .= "## Targets: $reached of " . @summary . " reached\n\n"
-	  . markdown_table([ 'work', 'case', 'ratio', 'spread', 'CPU', 'target', '' ], @lines) . "\n"
+	  . markdown_table([ 'work', 'case', 'ratio', 'spread', 'of CPU', 'target', '' ], @lines) . "\n"
 	  if @summary;
 	open my $out, '>:encoding(UTF-8)', $self->{file} or die "$self->{file}: $!\n";
 	print $out $text, $self->{body} // '';

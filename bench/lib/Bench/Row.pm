@@ -10,7 +10,7 @@ our @EXPORT_OK = qw(read_row read_peer slurp);
 # What is timed, and what is made ready for it.
 my %timed = map { $_ => 1 } qw(run copy each texts pgbench);
 my %section =
-  map { $_ => 1 } qw(setup manage fill session data params statements before after run copy each texts pgbench install clean);
+  map { $_ => 1 } qw(setup manage fill session data params statements before after check run copy each texts pgbench install clean);
 
 sub slurp
 {
@@ -92,7 +92,7 @@ sub complete
 
 	$case->{timed} = [ grep { $timed{ $_->{kind} } } @parts ];
 	$case->{ready} = [ grep { $_->{kind} =~ /^(data|params|statements)$/ } @parts ];
-	foreach my $kind (qw(setup manage fill session before after))
+	foreach my $kind (qw(setup manage fill session before after check))
 	{
 		$case->{$kind} = join '', map { $_->{text} } grep { $_->{kind} eq $kind } @parts;
 	}
