@@ -94,6 +94,8 @@ sub lines_of
 			{
 				my $c = compare($row->{measure}, $row->{per}, $case, $other);
 				(my $reached, $words) = judge($target, $c);
+				# Where others use the machine, the CPU's time tells more.
+				$words .= ', reached in CPU time' if !$reached && (judge($target, { %$c, value => $c->{cpu} }))[0];
 				$words = sprintf '%s: %s', number($c->{value}), $words if defined $target->{of};
 				push @{ $row->{judged} }, { %$target, %$c, goal => $target->{value}, reached => $reached, words => $words, of => $target->{of} };
 			}
