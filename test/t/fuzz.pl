@@ -1,5 +1,5 @@
-# Calls that nobody would make, tables of many shapes, changes that race: the
-# programs of test/fuzz/ in their short form.
+# Calls that nobody would make, tables of many shapes, batches against plain
+# statements, changes that race: the programs of test/fuzz/ in their short form.
 # FFS_SEED chooses others, FFS_CALLS how many.
 use strict;
 use warnings;
@@ -24,13 +24,15 @@ $ENV{PGDATABASE} = 'postgres';
 # The twin and the races need less: their statements are many.
 foreach ([ calls => $calls, 'no call reaches a crash, an internal error or a hang, and errors say what to do' ],
 	[ shapes => int($calls / 750), 'tables of many shapes behave as they do without management, and the laws hold' ],
+	[ batches => int($calls / 25), 'batches do what plain statements do, a row at a time, whatever is in them' ],
 	[ races => int($calls / 1500), 'schema changes while others write, and statements that are cancelled, leave nothing amiss' ])
 {
 	my ($program, $much, $name) = @$_;
 	my $output = `perl test/fuzz/$program.pl $seed $much 2>&1`;
 	is($?, 0, $name) or diag($output);
 }
-unlike(slurp_file($node->logfile), qr/was terminated by signal|TRAP:/, 'the server never went down');
+my $log = slurp_file($node->logfile);
+is($log =~ /(.*(?:was terminated by signal|TRAP:|PANIC).*)/ ? $1 : '', '', 'the server never went down');
 
 $node->stop;
 done_testing();
