@@ -331,6 +331,9 @@ new_entry(FfsWriter *writer, Pending *pending, ItemPointer tid,
 	{
 		/* a few at first, as most statements write few rows */
 		writer->room = Max(size, Min(Max(writer->pending_bytes, 512), 64 * 1024));
+		if (writer->entry_context == NULL)
+			writer->entry_context = AllocSetContextCreate(writer->context, "ffstorage index entries",
+														  ALLOCSET_DEFAULT_SIZES);
 		writer->block = MemoryContextAlloc(writer->entry_context, writer->room);
 	}
 	entry = (Entry *) writer->block;
@@ -407,6 +410,23 @@ add_entry(FfsWriter *writer, Pending *pending, const KeptIndex *keep, ItemPointe
 	}
 }
 
+/* Does a row belong into an index? */
+static bool
+is_wanted(KeptIndexes *indexes, const KeptIndex *keep, TupleTableSlot *slot)
+{
+	ExprContext *econtext;
+	bool		wanted;
+
+	if (keep->predicate == NULL)
+		return true;
+	econtext = GetPerTupleExprContext(indexes->estate);
+	econtext->ecxt_scantuple = slot;
+	wanted = ExecQual(keep->predicate, econtext);
+	econtext->ecxt_scantuple = NULL;
+	ResetExprContext(econtext);
+	return wanted;
+}
+
 static void
 collect_entries(FfsWriter *writer, KeptIndexes *indexes)
 {
@@ -422,27 +442,15 @@ collect_entries(FfsWriter *writer, KeptIndexes *indexes)
 		{
 			TupleTableSlot *slot = writer->slots[row];
 
-			if (keep->predicate != NULL)
-			{
-				ExprContext *econtext = GetPerTupleExprContext(indexes->estate);
-				bool		wanted;
-
-				econtext->ecxt_scantuple = slot;
-				wanted = ExecQual(keep->predicate, econtext);
-				econtext->ecxt_scantuple = NULL;
-				ResetExprContext(econtext);
-				if (!wanted)
-					continue;
-			}
+			if (!is_wanted(indexes, keep, slot))
+				continue;
 			if (pending == NULL)
 				pending = pending_of(writer, keep);
-			MemoryContextSwitchTo(writer->row_context);
 			FormIndexDatum(keep->info, slot, NULL, values, nulls);
 			if (keep->ranges)
 				add_to_ranges(writer, pending, &slot->tts_tid, values, nulls);
 			else
 				add_entry(writer, pending, keep, &slot->tts_tid, values, nulls);
-			MemoryContextSwitchTo(writer->context);
 		}
 	}
 }
@@ -553,12 +561,74 @@ write_entries(Relation rel, Pending *pending, KeptIndexes *indexes)
 
 		if ((i & 0xff) == 0)
 			CHECK_FOR_INTERRUPTS();
+		/* of a range, the greatest may be the least again */
+		if (pending->ranges && i > 0 &&
+			ItemPointerEquals(&entry->tid, &pending->items[i - 1].entry->tid) &&
+			memcmp(entry->values, pending->items[i - 1].entry->values,
+				   sizeof(Datum) * pending->ncolumns) == 0)
+			continue;
 		index_insert(index, entry->values, ENTRY_NULLS(entry, pending->ncolumns), &entry->tid,
 					 rel, check, false, info);
 	}
 	ffs_compat_index_insert_cleanup(index, info);
 	info->ii_AmCache = NULL;
 	relation_close(index, NoLock);
+}
+
+/* Index code of any kind runs as the relation's owner. */
+static void
+begin_as_owner(Relation rel, FfsRights *saved)
+{
+	GetUserIdAndSecContext(&saved->role, &saved->sec_context);
+	SetUserIdAndSecContext(rel->rd_rel->relowner,
+						   saved->sec_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+}
+
+static void
+end_as_owner(const FfsRights *saved)
+{
+	SetUserIdAndSecContext(saved->role, saved->sec_context);
+}
+
+/* The entries of a few rows, at once. */
+static void
+write_entries_now(FfsWriter *writer, Relation rel, KeptIndexes *indexes)
+{
+	FfsRights	saved;
+	Datum		values[INDEX_MAX_KEYS];
+	bool		nulls[INDEX_MAX_KEYS];
+
+	begin_as_owner(rel, &saved);
+	for (int i = 0; i < indexes->nindexes; i++)
+	{
+		KeptIndex  *keep = &indexes->indexes[i];
+		Relation	index = NULL;
+		IndexUniqueCheck check = UNIQUE_CHECK_NO;
+
+		for (int row = 0; row < writer->nrows; row++)
+		{
+			TupleTableSlot *slot = writer->slots[row];
+
+			if (!is_wanted(indexes, keep, slot))
+				continue;
+			if (index == NULL)
+			{
+				index = index_open(keep->oid, RowExclusiveLock);
+				if (index->rd_index->indisunique)
+					check = UNIQUE_CHECK_YES;
+				keep->info->ii_AmCache = NULL;
+				keep->info->ii_Context = writer->row_context;
+			}
+			FormIndexDatum(keep->info, slot, NULL, values, nulls);
+			index_insert(index, values, nulls, &slot->tts_tid, rel, check, false, keep->info);
+		}
+		if (index == NULL)
+			continue;
+		ffs_compat_index_insert_cleanup(index, keep->info);
+		keep->info->ii_AmCache = NULL;
+		index_close(index, NoLock);
+	}
+	end_as_owner(&saved);
 }
 
 /* All entries that wait. */
@@ -577,15 +647,13 @@ write_pending(FfsWriter *writer, Relation rel)
 
 		context = AllocSetContextCreate(writer->context, "ffstorage entries in order", ALLOCSET_DEFAULT_SIZES);
 		old = MemoryContextSwitchTo(context);
-		GetUserIdAndSecContext(&saved.role, &saved.sec_context);
-		SetUserIdAndSecContext(rel->rd_rel->relowner,
-							   saved.sec_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+		begin_as_owner(rel, &saved);
 		for (int i = 0; i < writer->npending; i++)
 		{
 			write_entries(rel, &writer->pending[i], indexes);
 			MemoryContextReset(context);
 		}
-		SetUserIdAndSecContext(saved.role, saved.sec_context);
+		end_as_owner(&saved);
 		MemoryContextSwitchTo(old);
 		MemoryContextDelete(context);
 	}
@@ -628,8 +696,11 @@ write_chunk(FfsWriter *writer, bool last)
 			writer->file = rel->rd_rel->relfilenode;
 			MemoryContextSwitchTo(writer->row_context);
 			table_multi_insert(rel, writer->slots, writer->nrows, GetCurrentCommandId(true), 0, NULL);
+			if (last && writer->npending == 0 && writer->nrows < SORT_ENTRIES)
+				write_entries_now(writer, rel, indexes);
+			else
+				collect_entries(writer, indexes);
 			MemoryContextSwitchTo(writer->context);
-			collect_entries(writer, indexes);
 		}
 		else
 		{
@@ -669,7 +740,6 @@ ffs_base_writer_open(Oid relid, TupleDesc desc, MemoryContext parent)
 	}
 	writer->context = context;
 	writer->row_context = AllocSetContextCreate(context, "ffstorage rows", ALLOCSET_DEFAULT_SIZES);
-	writer->entry_context = AllocSetContextCreate(context, "ffstorage index entries", ALLOCSET_DEFAULT_SIZES);
 	return writer;
 }
 
