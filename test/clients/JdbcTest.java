@@ -46,7 +46,7 @@ public class JdbcTest {
 	static final OffsetDateTime NOON = OffsetDateTime.parse("2026-11-01T12:00:00Z");
 
 	/** The schema of the tables, and what goes before the names of cases. */
-	static String schema;
+	public static String schema;
 	static String label;
 	static int count;
 	static int failed;
@@ -89,7 +89,7 @@ public class JdbcTest {
 		throw new AssertionError("no error, expected " + sqlstate);
 	}
 
-	static Connection connect(String user, String... more) throws SQLException {
+	public static Connection connect(String user, String... more) throws SQLException {
 		Properties options = new Properties();
 		options.setProperty("user", user);
 		options.setProperty("currentSchema", schema + ",public");

@@ -11,6 +11,8 @@ BEGIN
 	IF to_regrole('clients_owner') IS NULL THEN
 		CREATE ROLE clients_owner LOGIN;
 		CREATE ROLE clients_app LOGIN;
+		-- A reader of docs/clients.md, who tries its examples.
+		CREATE ROLE clients_reader LOGIN;
 	END IF;
 END
 $roles$;
