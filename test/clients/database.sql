@@ -6,6 +6,9 @@
 CREATE EXTENSION ffstorage;
 \ir ../laws.sql
 
+/* The laws' queries, and what asyncpg asks about types, are cheaper without. */
+DO $jit$ BEGIN EXECUTE format('ALTER DATABASE %I SET jit = off', current_database()); END $jit$;
+
 DO $roles$
 BEGIN
 	IF to_regrole('clients_owner') IS NULL THEN
