@@ -123,14 +123,14 @@ runs_foreign_code(Node *node, void *context)
 	return expression_tree_walker(node, runs_foreign_code, context);
 }
 
-/* Does a BRIN index keep the least and the greatest of times, and nothing else? */
+/* Does a BRIN index keep the least and the greatest of times and numbers, and nothing else? */
 static bool
 keeps_ranges(Relation index)
 {
 	if (index->rd_rel->relam != BRIN_AM_OID)
 		return false;
 	for (int i = 0; i < index->rd_index->indnatts; i++)
-		if (index->rd_opcintype[i] != TIMESTAMPTZOID ||
+		if ((index->rd_opcintype[i] != TIMESTAMPTZOID && index->rd_opcintype[i] != INT8OID) ||
 			index_getprocid(index, i + 1, BRIN_PROCNUM_OPCINFO) != F_BRIN_MINMAX_OPCINFO)
 			return false;
 	return true;

@@ -242,14 +242,14 @@ make_audit(FfsManaged *m)
 
 	ffs_base_run(SPI_OK_UTILITY, "CREATE SEQUENCE %s AS bigint", qualified(m, sequence));
 	ffs_base_run(SPI_OK_UTILITY,
-				 "CREATE TABLE %s (entry_id bigint NOT NULL PRIMARY KEY DEFAULT pg_catalog.nextval(%s), %s"
+				 "CREATE TABLE %s (entry_id bigint NOT NULL DEFAULT pg_catalog.nextval(%s), %s"
 				 "operation text NOT NULL, field_name text, old_value jsonb, new_value jsonb,"
-				 " changed_at timestamptz NOT NULL, changed_by text, transaction_id xid8 NOT NULL)",
-				 table, quote_literal_cstr(qualified(m, sequence)), buf.data);
+				 " changed_at timestamptz NOT NULL, changed_by text, transaction_id xid8 NOT NULL,"
+				 " PRIMARY KEY (%s, entry_id))",
+				 table, quote_literal_cstr(qualified(m, sequence)), buf.data, name_list(key));
 	ffs_base_run(SPI_OK_UTILITY, "ALTER SEQUENCE %s OWNED BY %s.entry_id", qualified(m, sequence), table);
-	ffs_base_run(SPI_OK_UTILITY, "CREATE INDEX %s ON %s (%s, entry_id)",
-				 index_name(m, name, "_key"), table, name_list(key));
-	ffs_base_run(SPI_OK_UTILITY, "CREATE INDEX %s ON %s USING brin (changed_at)",
+	/* one btree: a second costs a tenth of an UPDATE; entries lie in the order of time and number */
+	ffs_base_run(SPI_OK_UTILITY, "CREATE INDEX %s ON %s USING brin (changed_at, entry_id)",
 				 index_name(m, name, "_changed_at"), table);
 	ffs_base_run(SPI_OK_UTILITY, "COMMENT ON TABLE %s IS %s", table,
 				 quote_literal_cstr(psprintf("changes to the rows of %s, kept by ffstorage; append only",
