@@ -70,6 +70,21 @@ ffs_compat_index_insert_cleanup(Relation index, IndexInfo *info)
 #endif
 }
 
+/* Is there nothing yet in these unique indexes that a row would conflict with? */
+static inline bool
+ffs_compat_check_unique(ResultRelInfo *rri, TupleTableSlot *slot, EState *estate,
+						ItemPointer conflict, List *indexes)
+{
+#if PG_VERSION_NUM >= 180000
+	ItemPointerData none;
+
+	ItemPointerSetInvalid(&none);
+	return ExecCheckIndexConstraints(rri, slot, estate, conflict, &none, indexes);
+#else
+	return ExecCheckIndexConstraints(rri, slot, estate, conflict, indexes);
+#endif
+}
+
 /* Replace the row at tid; its index entries too where they have to be. */
 static inline void
 ffs_compat_update_tuple(Relation rel, ItemPointer tid, TupleTableSlot *slot,

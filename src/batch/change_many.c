@@ -294,8 +294,8 @@ write_rows(BatchCall *call, int from, int to)
 	feed->position = to;
 }
 
-static const BatchMethods update_methods = {read_patch, read_patch_key, write_rows};
-static const BatchMethods delete_methods = {read_key, read_only_key, write_rows};
+static const BatchMethods update_methods = {.read = read_patch, .read_key = read_patch_key, .write = write_rows};
+static const BatchMethods delete_methods = {.read = read_key, .read_key = read_only_key, .write = write_rows};
 
 /* ---- the calls ---- */
 

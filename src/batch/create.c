@@ -13,6 +13,7 @@
 #include "executor/spi.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -81,6 +82,7 @@ conflict_argument(Create *create, FunctionCallInfo fcinfo, int n)
 					 errhint("Add a primary key to the table, or name the columns of a unique index in conflict_columns.")));
 		create->nconflict = table->nkeys;
 		create->conflict = table->key;
+		create->arbiter = table->pk_index;
 		if (table->nkeys > 0)
 			ffs_batch_order_by_index(call, table->pk_index);
 		return;
@@ -125,6 +127,7 @@ conflict_argument(Create *create, FunctionCallInfo fcinfo, int n)
 				 errmsg("table %s has no unique index on (%s)", call->reader->relation_name, list.data),
 				 errdetail("A partial, deferrable or invalid index, or one over expressions, does not serve."),
 				 errhint("Name the columns of a unique index, all of them.")));
+	create->arbiter = index;
 	ffs_batch_order_by_index(call, index);
 	if (table->nkeys > 0 && index != table->pk_index)
 		ffs_batch_order_by_index(call, table->pk_index);
@@ -244,6 +247,44 @@ write_rows(BatchCall *call, int from, int to)
 	ffs_batch_feed_run(&call->feed, insert_for((Create *) call, from, to));
 }
 
+/* ---- looking before writing ---- */
+
+static bool
+can_check(BatchCall *call)
+{
+	return ffs_batch_can_precheck(call->rel) &&
+		pg_class_aclcheck(call->table->relid, GetUserId(), ACL_INSERT) == ACLCHECK_OK;
+}
+
+/* All columns are given then, so that what was looked at is what is written. */
+static void
+begin_check(BatchCall *call)
+{
+	Create	   *create = (Create *) call;
+	RowReader  *reader = call->reader;
+
+	if (create->precheck != NULL)
+		return;
+	create->precheck = ffs_batch_open_precheck(reader, create->on_conflict == CONFLICT_ERROR ?
+											   InvalidOid : create->arbiter);
+	for (AttrNumber attno = 1; attno <= reader->natts; attno++)
+	{
+		const RowColumn *column = &reader->columns[attno - 1];
+
+		if (!column->dropped && !column->stamp && !column->generated && !column->identity_always)
+			ffs_batch_set_given(create->always, attno);
+	}
+}
+
+static void
+check_row(BatchCall *call, FeedRow *row)
+{
+	Create	   *create = (Create *) call;
+
+	call->feed.columns = create->always;
+	row->doubtful = ffs_batch_precheck(create->precheck, call->check_what, &call->feed, row);
+}
+
 /* ---- the call ---- */
 
 Datum
@@ -262,6 +303,9 @@ ffs_batch_create(Create *create, FunctionCallInfo fcinfo, int first)
 		ffs_batch_require(call->table->relid, ACL_UPDATE);
 
 	create->methods.write = write_rows;
+	create->methods.can_check = can_check;
+	create->methods.begin_check = begin_check;
+	create->methods.check = check_row;
 	call->methods = &create->methods;
 	ffs_batch_open_call(call);
 	conflict_argument(create, fcinfo, first + 3);
@@ -275,6 +319,8 @@ ffs_batch_create(Create *create, FunctionCallInfo fcinfo, int first)
 		create->prepare(create);
 
 	written = ffs_batch_run_call(call, fcinfo);
+	if (create->precheck)
+		ffs_batch_close_precheck(create->precheck);
 	ffs_batch_close_call(call);
 	ffs_batch_count(call->table->rootid, FFS_OP_CREATE_MANY, written, create->start);
 	return (Datum) 0;

@@ -13,6 +13,7 @@
 #include "portability/instr_time.h"
 
 #include "batch/engine.h"
+#include "batch/precheck.h"
 
 typedef enum OnConflict
 {
@@ -34,6 +35,8 @@ typedef struct Create
 	OnConflict	on_conflict;
 	int			nconflict;		/* columns of the ON CONFLICT clause */
 	AttrNumber *conflict;
+	Oid			arbiter;		/* its unique index */
+	Precheck   *precheck;		/* NULL until a row has failed */
 
 	/* the last INSERT's text, and what it was made for */
 	char	   *query;

@@ -3,12 +3,7 @@
  * engine.c
  *		A call that writes many rows.
  *
- * A batch is read, then written by one statement in one subtransaction.  Where
- * a row fails, the subtransaction is undone and the rows before it are written
- * again without it; where an error comes only after all rows were taken (a
- * foreign key, say), the batch is halved until the row is found.  So a good row
- * is written twice at most for each bad one beside it, and once where there is
- * none.
+ * A batch is read, sorted, written (retry.c) and reported.
  *
  * A call of one batch is sorted in memory.  For one of several batches the
  * keys alone are read first and sorted with the numbers of their rows, and the
@@ -32,6 +27,7 @@
 
 #include "batch/engine.h"
 #include "batch/errors.h"
+#include "batch/retry.h"
 
 /* Where lines of result go. */
 typedef struct BatchResult
@@ -52,52 +48,6 @@ typedef struct RowSource
 	int			next;			/* all, from this one on, */
 	int			end;			/* up to this one */
 } RowSource;
-
-/* ---- errors ---- */
-
-/* The whole call fails for this row. */
-static void
-fail(int row, ErrorData *error) pg_attribute_noreturn();
-
-static void
-fail(int row, ErrorData *error)
-{
-	MemoryContext old = MemoryContextSwitchTo(error->assoc_context);
-
-	error->detail = psprintf("Row %d of the input was refused%s%s", row,
-							 error->detail ? ": " : ".",
-							 error->detail ? error->detail : "");
-	if (error->hint == NULL)
-		error->hint = pstrdup("Mend the row, or call with on_error => 'report' to have the good rows written.");
-	MemoryContextSwitchTo(old);
-	ReThrowError(error);
-	pg_unreachable();
-}
-
-void
-ffs_batch_reject(BatchCall *call, FeedRow *row, ErrorData *error)
-{
-	MemoryContext old;
-
-	call->rejected++;
-	row->sqlstate = error->sqlerrcode;
-	if (!call->report)
-	{
-		if (!call->leaning)
-			fail(row->number, error);
-		row->error = error;
-		return;
-	}
-	old = MemoryContextSwitchTo(call->batch_context);
-	if (error->column_name != NULL && strstr(error->message, psprintf("\"%s\"", error->column_name)) == NULL)
-		row->message = psprintf("column \"%s\": %s", error->column_name, error->message);
-	else if (error->sqlerrcode == FFS_ERRCODE_VERSION_CONFLICT && error->detail != NULL)
-		row->message = psprintf("%s: %s", error->message, error->detail);
-	else
-		row->message = pstrdup(error->message);
-	MemoryContextSwitchTo(old);
-	FreeErrorData(error);
-}
 
 /* What is wrong with a row whose key came before. */
 static ErrorData *
@@ -121,151 +71,6 @@ came_before(BatchCall *call, int before)
 	}
 	PG_END_TRY();
 	return error;
-}
-
-/* ---- writing ---- */
-
-/* Write rows [from, to).  NULL, or why it failed; nothing of it stands then. */
-static ErrorData *
-try_write(BatchCall *call, int from, int to)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
-	bool		guarded = call->guarded;
-
-	CHECK_FOR_INTERRUPTS();
-	call->feed.from = from;
-	call->feed.to = to;
-	call->feed.position = from - 1;
-	if (guarded)
-	{
-		BeginInternalSubTransaction(NULL);
-		MemoryContextSwitchTo(context);
-	}
-	PG_TRY();
-	{
-		call->methods->write(call, from, to);
-		if (guarded)
-		{
-			ReleaseCurrentSubTransaction();
-			MemoryContextSwitchTo(context);
-			CurrentResourceOwner = owner;
-		}
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(call->batch_context);
-		error = CopyErrorData();
-		FlushErrorState();
-		ffs_batch_feed_abandon(&call->feed);
-		ffs_batch_name_column(call->reader, error);
-		if (!guarded)
-		{
-			int			at = call->feed.position;
-
-			if (ffs_batch_is_row_error(error->sqlerrcode) && at >= from && at < to)
-				fail(call->feed.rows[at]->number, error);
-			ReThrowError(error);
-		}
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		if (!ffs_batch_is_row_error(error->sqlerrcode))
-			ReThrowError(error);
-	}
-	PG_END_TRY();
-	return error;
-}
-
-/* Do all rows [from, to) name the same columns? */
-static bool
-are_alike(BatchCall *call, int from, int to)
-{
-	for (int i = from + 1; i < to; i++)
-		if (memcmp(call->feed.rows[i]->given, call->feed.rows[from]->given,
-				   sizeof(uint64) * call->reader->nwords) != 0)
-			return false;
-	return true;
-}
-
-/* Write rows [from, to), leaving out those that fail. */
-static void
-write_rows(BatchCall *call, int from, int to)
-{
-	check_stack_depth();
-	while (from < to)
-	{
-		ErrorData  *error = try_write(call, from, to);
-		int			at = call->feed.position;
-		int			rejected = call->rejected;
-
-		if (error == NULL)
-			return;
-		if (to - from == 1)
-		{
-			ffs_batch_reject(call, call->feed.rows[from], error);
-			return;
-		}
-		if (at >= from && at < to)
-		{
-			/* this row; but if an earlier one falls too, it may have been that one's fault */
-			write_rows(call, from, at);
-			if (call->rejected == rejected)
-			{
-				ffs_batch_reject(call, call->feed.rows[at], error);
-				at++;
-			}
-			from = at;
-		}
-		else if (at < from && are_alike(call, from, to))
-		{
-			/* it did not begin, and would not for any of them */
-			for (int i = from; i < to; i++)
-				ffs_batch_reject(call, call->feed.rows[i], i == to - 1 ? error : ffs_batch_copy_error(error));
-			return;
-		}
-		else
-		{
-			int			middle = from + (to - from) / 2;
-
-			write_rows(call, from, middle);
-			from = middle;
-		}
-	}
-}
-
-/*
- * Where rows may refer to one another, halving a batch takes rows from those
- * that refer to them.  So rows whose foreign key found nothing are tried again
- * together, as long as that brings some of them in.
- */
-static void
-try_leaning_rows(BatchCall *call)
-{
-	for (;;)
-	{
-		FeedRow   **rows;
-		int			n = 0;
-		int			before = call->rejected;
-
-		if (before == 0)
-			return;
-		rows = palloc_extended(sizeof(FeedRow *) * call->nrows, MCXT_ALLOC_HUGE);
-		for (int i = 0; i < call->nrows; i++)
-			if (call->rows[i].sqlstate == ERRCODE_FOREIGN_KEY_VIOLATION)
-			{
-				rows[n] = &call->rows[i];
-				rows[n++]->sqlstate = 0;
-			}
-		if (n == 0)
-			return;
-		call->feed.rows = rows;
-		call->rejected -= n;
-		write_rows(call, 0, n);
-		if (call->rejected == before)
-			return;
-	}
 }
 
 /* ---- reading ---- */
@@ -659,9 +464,9 @@ write_source(BatchCall *call, RowSource *source, Aside *aside)
 			for (int i = 0; i < call->nrows; i++)
 				if (call->rows[i].sqlstate == 0)
 					call->feed.rows[n++] = &call->rows[i];
-		write_rows(call, 0, n);
+		ffs_batch_write_batch(call, n);
 		if (call->leaning)
-			try_leaning_rows(call);
+			ffs_batch_write_leaning(call);
 		for (int i = 0; i < call->nrows; i++)
 		{
 			FeedRow    *row = &call->rows[i];
@@ -669,12 +474,12 @@ write_source(BatchCall *call, RowSource *source, Aside *aside)
 			if (aside != NULL && row->sqlstate == ERRCODE_FOREIGN_KEY_VIOLATION)
 				put_aside(call, aside, row->number);
 			else if (row->error != NULL && row->sqlstate != 0)
-				fail(row->number, row->error);
+				ffs_batch_fail(row->number, row->error);
 			else if (call->first_error == NULL)
 				report_row(call, row);
 		}
 		if (call->first_error != NULL)
-			fail(call->first_error_row, call->first_error);
+			ffs_batch_fail(call->first_error_row, call->first_error);
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(call->batch_context);
 	} while (more);
@@ -805,7 +610,9 @@ ffs_batch_run_call(BatchCall *call, FunctionCallInfo fcinfo)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	ffs_batch_feed_register(&call->feed);
+	ffs_batch_recall_trouble(call);
 	write_all(call);
+	ffs_batch_keep_trouble(call);
 	SPI_finish();
 	call->result = NULL;
 	return result.written;

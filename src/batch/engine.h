@@ -38,6 +38,10 @@
 
 typedef struct BatchCall BatchCall;
 
+#define FFS_CHECK_ROW			0x01
+#define FFS_CHECK_UNIQUE		0x02
+#define FFS_CHECK_REFERENCES	0x04
+
 typedef struct BatchMethods
 {
 	/*
@@ -55,6 +59,14 @@ typedef struct BatchMethods
 	 * that are found wanting where the others stand go to ffs_batch_reject().
 	 */
 	void		(*write) (BatchCall *call, int from, int to);
+	/*
+	 * Called once rows have failed in `write`: what does this row fail for?
+	 * Raises that, or sets row->doubtful; doubtful rows are written alone.
+	 * All NULL, or can_check false, if there is no telling.
+	 */
+	bool		(*can_check) (BatchCall *call);
+	void		(*begin_check) (BatchCall *call);
+	void		(*check) (BatchCall *call, FeedRow *row);
 } BatchMethods;
 
 struct BatchCall
@@ -87,6 +99,8 @@ struct BatchCall
 	int			first_error_row;
 	int		   *before;			/* by row number - 1: the row that has the same key, NULL while none is known */
 	struct BatchResult *result;
+	int			checking;		/* rows are checked first in so many more batches; -1: there is no telling */
+	int			check_what;		/* besides the row itself: FFS_CHECK_ */
 };
 
 /* ---- arguments ---- */

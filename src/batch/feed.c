@@ -230,9 +230,8 @@ settle(FeedScanState *state)
 	feed->updating = false;
 }
 
-/* Cells of the INSERT's columns that this row leaves out take their default. */
-static void
-fill_row(Feed *feed, FeedRow *row)
+void
+ffs_batch_feed_fill(Feed *feed, FeedRow *row)
 {
 	MemoryContext old = MemoryContextSwitchTo(feed->context);
 
@@ -309,7 +308,7 @@ next_row(ScanState *node)
 	}
 	row = feed->rows[feed->position];
 	running = feed;
-	fill_row(feed, row);
+	ffs_batch_feed_fill(feed, row);
 	if (feed->take)
 		feed->take(feed, row);
 	return store_row(feed, row, slot);

@@ -40,6 +40,7 @@ typedef struct FeedRow
 	uint64	   *given;			/* the columns that the input names */
 	uint64	   *filled;			/* the columns that took their default */
 	FeedOutcome outcome;
+	bool		doubtful;		/* may fail in the table */
 	Datum		key;			/* jsonb, 0 where it is not known */
 	int			sqlstate;		/* not 0: rejected */
 	char	   *message;
@@ -76,6 +77,8 @@ extern void ffs_batch_feed_init(void);
  * feed->position where it was.
  */
 extern void ffs_batch_feed_run(Feed *feed, const char *query);
+/* Cells of feed->columns that this row leaves out take their default. */
+extern void ffs_batch_feed_fill(Feed *feed, FeedRow *row);
 /* After an error in ffs_batch_feed_run. */
 extern void ffs_batch_feed_abandon(Feed *feed);
 /* Make FEED_NAME known to this SPI connection. */

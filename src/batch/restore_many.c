@@ -80,7 +80,7 @@ write_rows(BatchCall *call, int from, int to)
 		feed->rows[i]->outcome = rows[i - from]->feed.outcome;
 }
 
-static const BatchMethods restore_methods = {read_key, read_only_key, write_rows};
+static const BatchMethods restore_methods = {.read = read_key, .read_key = read_only_key, .write = write_rows};
 
 Datum
 ffs_restore_many(PG_FUNCTION_ARGS)

@@ -1,0 +1,310 @@
+/*-------------------------------------------------------------------------
+ *
+ * precheck.c
+ *		What a new row would fail for, found without writing it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/nbtree.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "catalog/index.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_constraint.h"
+#include "catalog/pg_operator.h"
+#include "catalog/pg_trigger.h"
+#include "executor/executor.h"
+#include "executor/nodeModifyTable.h"
+#include "parser/parse_coerce.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#include "batch/engine.h"
+#include "batch/precheck.h"
+#include "tenancy/tenancy.h"
+
+/* A foreign key, as a look into the index that it refers to. */
+typedef struct Reference
+{
+	Relation	parent;
+	Relation	index;
+	TupleTableSlot *found;
+	int			nkeys;
+	AttrNumber	columns[INDEX_MAX_KEYS];	/* in the index's order */
+	ScanKeyData keys[INDEX_MAX_KEYS];
+} Reference;
+
+struct Precheck
+{
+	RowReader  *reader;
+	EState	   *estate;
+	ResultRelInfo *rri;
+	TupleTableSlot *slot;
+	List	   *arbiter;		/* a row that meets one there is none of the others' business */
+	List	   *unique;			/* indexes in which nothing may stand already */
+	List	   *references;
+	Datum	   *values;			/* of columns that no row gives: stamps */
+	bool	   *nulls;
+};
+
+/* May a trigger other than ours see the row before it is stored? */
+static bool
+others_come_first(Relation rel)
+{
+	TriggerDesc *triggers = rel->trigdesc;
+	Oid			schema = get_namespace_oid(FFS_SCHEMA, false);
+
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+	{
+		Trigger    *trigger = &triggers->triggers[i];
+
+		if (TRIGGER_FOR_BEFORE(trigger->tgtype) && TRIGGER_FOR_ROW(trigger->tgtype) &&
+			TRIGGER_FOR_INSERT(trigger->tgtype) && get_func_namespace(trigger->tgfoid) != schema)
+			return true;
+	}
+	return false;
+}
+
+/* The foreign key as a look into an index, or NULL where that is not all there is to it. */
+static Reference *
+open_reference(Relation rel, const ForeignKeyCacheInfo *key)
+{
+	HeapTuple	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(key->conoid));
+	Reference  *reference;
+	Relation	index;
+	Oid			index_oid;
+
+	if (!HeapTupleIsValid(tuple))
+		return NULL;
+	index_oid = ((Form_pg_constraint) GETSTRUCT(tuple))->conindid;
+	ReleaseSysCache(tuple);
+	if (get_rel_relkind(key->confrelid) != RELKIND_RELATION || !OidIsValid(index_oid))
+		return NULL;
+
+	reference = palloc0(sizeof(Reference));
+	index = index_open(index_oid, AccessShareLock);
+	reference->nkeys = IndexRelationGetNumberOfKeyAttributes(index) == key->nkeys ? key->nkeys : 0;
+	for (int i = 0; i < reference->nkeys; i++)
+	{
+		int			at = 0;
+		Oid			left;
+		Oid			right;
+
+		while (at < key->nkeys && key->confkey[at] != index->rd_index->indkey.values[i])
+			at++;
+		if (at >= key->nkeys)
+		{
+			reference->nkeys = 0;
+			break;
+		}
+		reference->columns[i] = key->conkey[at];
+		op_input_types(key->conpfeqop[at], &left, &right);
+		if (!IsBinaryCoercible(TupleDescAttr(RelationGetDescr(rel), key->conkey[at] - 1)->atttypid, right) ||
+			get_op_opfamily_strategy(key->conpfeqop[at], index->rd_opfamily[i]) != BTEqualStrategyNumber)
+		{
+			reference->nkeys = 0;
+			break;
+		}
+		ScanKeyEntryInitialize(&reference->keys[i], 0, i + 1, BTEqualStrategyNumber, right,
+							   index->rd_indcollation[i], get_opcode(key->conpfeqop[at]), (Datum) 0);
+	}
+	if (reference->nkeys == 0)
+	{
+		index_close(index, AccessShareLock);
+		return NULL;
+	}
+	reference->index = index;
+	reference->parent = table_open(key->confrelid, AccessShareLock);
+	reference->found = table_slot_create(reference->parent, NULL);
+	return reference;
+}
+
+bool
+ffs_batch_can_precheck(Relation rel)
+{
+	return rel->rd_rel->relkind == RELKIND_RELATION && !rel->rd_rel->relispartition && !others_come_first(rel);
+}
+
+Precheck *
+ffs_batch_open_precheck(RowReader *reader, Oid arbiter)
+{
+	Relation	rel = reader->rel;
+	Precheck   *check;
+	MemoryContext old;
+	ListCell   *lc;
+
+	old = MemoryContextSwitchTo(reader->context);
+	check = palloc0(sizeof(Precheck));
+	check->reader = reader;
+	check->estate = CreateExecutorState();
+	check->rri = makeNode(ResultRelInfo);
+	InitResultRelInfo(check->rri, rel, 0, NULL, 0);
+	ExecOpenIndices(check->rri, true);
+	for (int i = 0; i < check->rri->ri_NumIndices; i++)
+	{
+		Form_pg_index form = check->rri->ri_IndexRelationDescs[i]->rd_index;
+
+		if ((form->indisunique || form->indisexclusion) && form->indimmediate && form->indexrelid != arbiter)
+			check->unique = lappend_oid(check->unique, form->indexrelid);
+	}
+	if (OidIsValid(arbiter))
+		check->arbiter = list_make1_oid(arbiter);
+	foreach(lc, RelationGetFKeyList(rel))
+	{
+		ForeignKeyCacheInfo *key = lfirst_node(ForeignKeyCacheInfo, lc);
+		Reference  *reference = key->confrelid == RelationGetRelid(rel) ? NULL : open_reference(rel, key);
+
+		if (reference != NULL)
+			check->references = lappend(check->references, reference);
+	}
+	check->slot = MakeSingleTupleTableSlot(CreateTupleDescCopyConstr(RelationGetDescr(rel)), &TTSOpsVirtual);
+	check->slot->tts_tableOid = RelationGetRelid(rel);
+	check->values = palloc0(sizeof(Datum) * reader->natts);
+	check->nulls = palloc0(sizeof(bool) * reader->natts);
+	for (AttrNumber attno = 1; attno <= reader->natts; attno++)
+	{
+		const RowColumn *column = &reader->columns[attno - 1];
+
+		check->nulls[attno - 1] = true;
+		if (column->stamp || column->identity_always)
+			ffs_batch_default(reader, attno, &check->values[attno - 1], &check->nulls[attno - 1]);
+	}
+	MemoryContextSwitchTo(old);
+	return check;
+}
+
+static bool
+is_there(const Reference *reference, const TupleTableSlot *slot)
+{
+	ScanKeyData keys[INDEX_MAX_KEYS];
+	IndexScanDesc scan;
+	bool		result;
+
+	for (int i = 0; i < reference->nkeys; i++)
+	{
+		AttrNumber	attno = reference->columns[i];
+
+		if (slot->tts_isnull[attno - 1])
+			return true;
+		keys[i] = reference->keys[i];
+		keys[i].sk_argument = slot->tts_values[attno - 1];
+	}
+	/* what we wrote ourselves counts, and what is committed by now */
+	scan = index_beginscan(reference->parent, reference->index, SnapshotSelf, reference->nkeys, 0);
+	index_rescan(scan, keys, reference->nkeys, NULL, 0);
+	result = index_getnext_slot(scan, ForwardScanDirection, reference->found);
+	ExecClearTuple(reference->found);
+	index_endscan(scan);
+	return result;
+}
+
+/*
+ * Is the row's place free in the unique indexes?  Where it is not, that is an
+ * error as the server has it, save for exclusion constraints: false then.
+ */
+static bool
+is_free(Precheck *check, TupleTableSlot *slot)
+{
+	ResultRelInfo *rri = check->rri;
+	ItemPointerData conflict;
+
+	if (check->arbiter != NIL &&
+		!ffs_compat_check_unique(rri, slot, check->estate, &conflict, check->arbiter))
+		return true;
+	if (ffs_compat_check_unique(rri, slot, check->estate, &conflict, check->unique))
+		return true;
+	for (int i = 0; i < rri->ri_NumIndices; i++)
+	{
+		Relation	index = rri->ri_IndexRelationDescs[i];
+		List	   *one = list_make1_oid(RelationGetRelid(index));
+		Datum		values[INDEX_MAX_KEYS];
+		bool		nulls[INDEX_MAX_KEYS];
+		char	   *key;
+
+		if (index->rd_index->indisexclusion || !list_member_oid(check->unique, RelationGetRelid(index)) ||
+			ffs_compat_check_unique(rri, slot, check->estate, &conflict, one))
+			continue;
+		FormIndexDatum(rri->ri_IndexRelationInfo[i], slot, check->estate, values, nulls);
+		key = BuildIndexValueDescription(index, values, nulls);
+		ereport(ERROR,
+				(errcode(ERRCODE_UNIQUE_VIOLATION),
+				 errmsg("duplicate key value violates unique constraint \"%s\"", RelationGetRelationName(index)),
+				 key ? errdetail("Key %s already exists.", key) : 0,
+				 errtableconstraint(check->reader->rel, RelationGetRelationName(index))));
+	}
+	return false;
+}
+
+bool
+ffs_batch_precheck(Precheck *check, int what, Feed *feed, FeedRow *row)
+{
+	RowReader  *reader = check->reader;
+	const FfsTable *table = reader->table;
+	TupleTableSlot *slot = check->slot;
+	Relation	rel = reader->rel;
+	ListCell   *lc;
+
+	ResetPerTupleExprContext(check->estate);
+	ffs_batch_feed_fill(feed, row);
+	ExecClearTuple(slot);
+	memcpy(slot->tts_values, row->values, sizeof(Datum) * reader->natts);
+	memcpy(slot->tts_isnull, row->nulls, sizeof(bool) * reader->natts);
+	for (AttrNumber attno = 1; attno <= reader->natts; attno++)
+		if (!ffs_batch_is_given(row->given, attno) && !ffs_batch_is_given(row->filled, attno))
+		{
+			slot->tts_values[attno - 1] = check->values[attno - 1];
+			slot->tts_isnull[attno - 1] = check->nulls[attno - 1];
+		}
+	ExecStoreVirtualTuple(slot);
+
+	if (table->tenant != 0)
+	{
+		Datum		tenant = slot->tts_values[table->tenant - 1];
+
+		/* the row trigger fills in what is NULL */
+		if (slot->tts_isnull[table->tenant - 1] && ffs_tenancy_default(table->tenant_type, &tenant))
+		{
+			slot->tts_values[table->tenant - 1] = tenant;
+			slot->tts_isnull[table->tenant - 1] = false;
+		}
+		ffs_tenancy_check_row(table->rootid, table->tenant_type, tenant, slot->tts_isnull[table->tenant - 1]);
+	}
+	if (rel->rd_att->constr != NULL)
+	{
+		if (rel->rd_att->constr->has_generated_stored)
+			ExecComputeStoredGenerated(check->rri, check->estate, slot, CMD_INSERT);
+		ExecConstraints(check->rri, slot, check->estate);
+	}
+	if ((what & FFS_CHECK_UNIQUE) && check->unique != NIL && !is_free(check, slot))
+		return true;
+	if (what & FFS_CHECK_REFERENCES)
+		foreach(lc, check->references)
+			if (!is_there(lfirst(lc), slot))
+				return true;
+	return false;
+}
+
+void
+ffs_batch_close_precheck(Precheck *check)
+{
+	ListCell   *lc;
+
+	foreach(lc, check->references)
+	{
+		Reference  *reference = lfirst(lc);
+
+		ExecDropSingleTupleTableSlot(reference->found);
+		index_close(reference->index, AccessShareLock);
+		table_close(reference->parent, AccessShareLock);
+	}
+	ExecCloseIndices(check->rri);
+	ExecDropSingleTupleTableSlot(check->slot);
+	FreeExecutorState(check->estate);
+}
