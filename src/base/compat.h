@@ -19,6 +19,12 @@
 #include "access/tableam.h"
 #include "executor/executor.h"
 #include "catalog/pg_class.h"
+#include "miscadmin.h"
+#if PG_VERSION_NUM >= 170000
+#include "storage/procnumber.h"
+#else
+#include "storage/backendid.h"
+#endif
 #include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/regproc.h"
@@ -35,6 +41,17 @@ ffs_compat_reserve_prefix(const char *prefix)
 #ifndef Abs
 #define Abs(x) ((x) >= 0 ? (x) : -(x))
 #endif
+
+/* A number that no other backend has meanwhile, from 0 to MaxBackends - 1. */
+static inline int
+ffs_compat_backend_slot(void)
+{
+#if PG_VERSION_NUM >= 170000
+	return MyProcNumber;
+#else
+	return MyBackendId - 1;
+#endif
+}
 
 /* A qualified name, quoted where it must be, as a list of its parts. */
 static inline List *

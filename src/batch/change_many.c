@@ -313,6 +313,7 @@ run(FunctionCallInfo fcinfo, FfsOperation op, const char *input, bool deletes)
 	ffs_batch_begin(table->rootid, op, &start);
 	change->input = ffs_batch_array_argument(fcinfo, 1, input);
 	change->deletes = deletes;
+	call->op = op;
 	call->methods = deletes ? &delete_methods : &update_methods;
 	call->report = ffs_batch_on_error_argument(fcinfo, 2);
 	call->batch_size = ffs_batch_size_argument(fcinfo, 3);

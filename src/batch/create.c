@@ -322,6 +322,6 @@ ffs_batch_create(Create *create, FunctionCallInfo fcinfo, int first)
 	if (create->precheck)
 		ffs_batch_close_precheck(create->precheck);
 	ffs_batch_close_call(call);
-	ffs_batch_count(call->table->rootid, FFS_OP_CREATE_MANY, written, create->start);
+	ffs_batch_count(call->table->rootid, call->op, written, create->start);
 	return (Datum) 0;
 }

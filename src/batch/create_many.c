@@ -41,8 +41,9 @@ ffs_create_many(PG_FUNCTION_ARGS)
 	BatchCall  *call = &many->create.call;
 
 	InitMaterializedSRF(fcinfo, 0);
+	call->op = FFS_OP_CREATE_MANY;
 	call->table = ffs_batch_table_argument(fcinfo, 0, true);
-	ffs_batch_begin(call->table->rootid, FFS_OP_CREATE_MANY, &many->create.start);
+	ffs_batch_begin(call->table->rootid, call->op, &many->create.start);
 	many->rows = ffs_batch_array_argument(fcinfo, 1, "rows");
 	call->total = JB_ROOT_COUNT(many->rows);
 	many->create.methods.read = read_row;

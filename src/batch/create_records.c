@@ -216,8 +216,9 @@ ffs_create_records(PG_FUNCTION_ARGS)
 	ArrayType  *array;
 
 	InitMaterializedSRF(fcinfo, 0);
+	records->create.call.op = FFS_OP_CREATE_RECORDS;
 	array = records_argument(records, fcinfo, 0);
-	ffs_batch_begin(records->create.call.table->rootid, FFS_OP_CREATE_MANY, &records->create.start);
+	ffs_batch_begin(records->create.call.table->rootid, FFS_OP_CREATE_RECORDS, &records->create.start);
 	find_records(records, array);
 	records->create.prepare = prepare;
 	records->create.methods.read = read_record;

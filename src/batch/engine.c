@@ -38,6 +38,9 @@ typedef struct BatchResult
 	Datum		actions[4];
 	uint64		written;
 	uint64		rejected;
+	uint64		done;
+	uint64		batches;
+	bool		shown;			/* in ffs_progress */
 } BatchResult;
 
 /* The numbers of the rows that are yet to be written. */
@@ -350,6 +353,7 @@ report_row(BatchCall *call, FeedRow *row)
 	Datum		key = row->key;
 
 	values[0] = Int32GetDatum(row->number);
+	result->done++;
 	if (row->sqlstate != 0)
 	{
 		values[1] = result->actions[FEED_PENDING];
@@ -482,6 +486,8 @@ write_source(BatchCall *call, RowSource *source, Aside *aside)
 			ffs_batch_fail(call->first_error_row, call->first_error);
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(call->batch_context);
+		if (call->result->shown)
+			ffs_stats_progress(call->result->done, call->result->rejected, ++call->result->batches);
 	} while (more);
 }
 
@@ -611,7 +617,10 @@ ffs_batch_run_call(BatchCall *call, FunctionCallInfo fcinfo)
 		elog(ERROR, "SPI_connect failed");
 	ffs_batch_feed_register(&call->feed);
 	ffs_batch_recall_trouble(call);
+	result.shown = ffs_stats_begin_progress(call->table->relid, call->op, call->total);
 	write_all(call);
+	if (result.shown)
+		ffs_stats_end_progress();
 	ffs_batch_keep_trouble(call);
 	SPI_finish();
 	call->result = NULL;

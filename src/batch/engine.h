@@ -13,7 +13,7 @@
  * A function of that kind fills in a BatchCall:
  *
  *		InitMaterializedSRF(fcinfo, 0);
- *		call->table = ...; call->methods = &...;
+ *		call->table = ...; call->op = ...; call->methods = &...;
  *		call->report = ffs_batch_on_error_argument(fcinfo, 3);
  *		call->batch_size = ffs_batch_size_argument(fcinfo, 4);
  *		ffs_batch_open_call(call);			-- rel, reader, feed
@@ -35,6 +35,7 @@
 
 #include "batch/feed.h"
 #include "batch/keyorder.h"
+#include "stats/stats.h"
 
 typedef struct BatchCall BatchCall;
 
@@ -73,6 +74,7 @@ struct BatchCall
 {
 	const BatchMethods *methods;
 	FfsTable   *table;
+	FfsOperation op;
 	const char *actions[4];		/* what is reported, by FeedOutcome; [FEED_PENDING] of rejected rows */
 	int			total;			/* rows of the input */
 	int			batch_size;

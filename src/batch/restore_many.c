@@ -95,6 +95,7 @@ ffs_restore_many(PG_FUNCTION_ARGS)
 	table = call->table = ffs_batch_restore_argument(fcinfo, 0);
 	ffs_batch_begin(table->rootid, FFS_OP_RESTORE_MANY, &start);
 	self->keys = ffs_batch_array_argument(fcinfo, 1, "keys");
+	call->op = FFS_OP_RESTORE_MANY;
 	call->methods = &restore_methods;
 	call->report = ffs_batch_on_error_argument(fcinfo, 2);
 	call->batch_size = ffs_batch_size_argument(fcinfo, 3);

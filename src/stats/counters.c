@@ -91,7 +91,14 @@ static const char *const operation_names[FFS_NOPERATIONS] = {
 	[FFS_OP_UPDATE_MANY] = "ffs_update_many",
 	[FFS_OP_DELETE_MANY] = "ffs_delete_many",
 	[FFS_OP_RESTORE_MANY] = "ffs_restore_many",
+	[FFS_OP_CREATE_RECORDS] = "ffs_create_records",
 };
+
+const char *
+ffs_stats_operation_name(FfsOperation op)
+{
+	return operation_names[op];
+}
 
 /* ---- what is in shared memory ---- */
 

@@ -12,12 +12,16 @@
 
 #include "datatype/timestamp.h"
 
+#include "stats/stats.h"
+
 /* Settings: ffstorage.track, ffstorage.max_tables */
 extern bool ffs_stats_track;
 extern int	ffs_stats_max_tables;
 
 extern void ffs_stats_init_counters(void);
 extern void ffs_stats_init_checks(void);
+extern void ffs_stats_init_progress(void);
+extern const char *ffs_stats_operation_name(FfsOperation op);
 
 typedef struct FfsStatsUsage
 {

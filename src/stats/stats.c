@@ -38,4 +38,5 @@ ffs_stats_init(void)
 
 	ffs_stats_init_counters();
 	ffs_stats_init_checks();
+	ffs_stats_init_progress();
 }

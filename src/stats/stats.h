@@ -34,6 +34,7 @@ typedef enum FfsOperation
 	FFS_OP_UPDATE_MANY,
 	FFS_OP_DELETE_MANY,
 	FFS_OP_RESTORE_MANY,
+	FFS_OP_CREATE_RECORDS,
 	FFS_NOPERATIONS
 } FfsOperation;
 
@@ -58,6 +59,15 @@ extern void ffs_stats_count(Oid relid, FfsOperation op, uint64 calls, uint64 row
 /* Count at once, whatever becomes of the transaction (it is about to fail); not after ffs_stats_begin. */
 extern void ffs_stats_count_error(Oid relid, FfsOperation op);
 extern void ffs_stats_count_violation(Oid relid);
+
+/*
+ * How far a long call has come, for ffs_progress.  False, and then there is
+ * nothing to be updated or ended, without shared memory, and where a call runs
+ * inside of one that is shown.  An error ends it by itself.
+ */
+extern bool ffs_stats_begin_progress(Oid relid, FfsOperation op, uint64 total);
+extern void ffs_stats_progress(uint64 done, uint64 rejected, uint64 batch);
+extern void ffs_stats_end_progress(void);
 
 /*
  * Health: a room registers its checks; each runs inside ffs_health, in a

@@ -28,6 +28,14 @@ AS 'MODULE_PATHNAME' LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 20;
 COMMENT ON FUNCTION ffstorage.health_results() IS
 'runs every health check and gives its results; what the view ffs_health shows';
 
+CREATE FUNCTION ffstorage.progress(
+    OUT pid integer, OUT database oid, OUT role oid, OUT relid oid, OUT operation text, OUT started_at timestamptz,
+    OUT rows_done bigint, OUT rows_rejected bigint, OUT rows_total bigint, OUT batch bigint)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME' LANGUAGE c VOLATILE PARALLEL RESTRICTED ROWS 10;
+COMMENT ON FUNCTION ffstorage.progress() IS
+'the calls of many rows that run now, of the sessions whose figures the current user may see; what the view ffs_progress shows; no rows without shared memory';
+
 CREATE FUNCTION ffstorage.error_table(OUT sqlstate text, OUT condition text, OUT meaning text, OUT remedy text)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME' LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 30;
@@ -63,6 +71,17 @@ SELECT h.check_name, h.status, h.message, h.details, h.hint, h.duration_ms
 FROM ffstorage.health_results() AS h;
 COMMENT ON VIEW ffs_health IS
 'what each health check finds now; status is healthy, degraded, unhealthy, or off for what needs preload or a setting';
+
+CREATE VIEW ffs_progress AS
+SELECT p.pid, d.datname AS database, r.rolname AS role,
+       CASE WHEN d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database() THEN p.relid::pg_catalog.regclass END AS relation,
+       p.operation, p.started_at, p.rows_done, p.rows_rejected, p.rows_total, p.batch
+FROM ffstorage.progress() AS p
+LEFT JOIN pg_catalog.pg_database AS d ON d.oid OPERATOR(pg_catalog.=) p.database
+LEFT JOIN pg_catalog.pg_roles AS r ON r.oid OPERATOR(pg_catalog.=) p.role;
+COMMENT ON VIEW ffs_progress IS
+'the calls of many rows that run now: a role sees those of its own sessions, pg_read_all_stats (pg_monitor) all. rows_done of rows_total have been dealt with, rows_rejected of them rejected, in batch batches. relation is NULL for other databases. Empty without preload';
+GRANT SELECT ON ffs_progress TO PUBLIC;
 
 CREATE VIEW ffs_errors AS
 SELECT e.sqlstate, e.condition, e.meaning, e.remedy
