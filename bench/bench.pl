@@ -3,7 +3,7 @@
 # its row's first.  scripts/bench is what starts a server and calls this.
 #
 #   bench.pl --client PROGRAM --pgbench PROGRAM [--row NAME,NAME] [--quick | --tiny]
-#            [--growth] [--max ROWS] [--peers DIR] [--repeats N] [--out FILE.md] [--about TEXT]
+#            [--growth] [--max ROWS] [--peers DIR] [--repeats N] [--profile] [--out FILE.md] [--about TEXT]
 use strict;
 use warnings;
 use Cwd qw(abs_path);
@@ -13,12 +13,13 @@ use Getopt::Long;
 use Time::HiRes qw(time);
 use lib dirname(abs_path(__FILE__)) . '/lib';
 use Bench::Client;
+use Bench::Profile qw(profiled);
 use Bench::Report;
 use Bench::Row qw(read_row read_peer slurp);
 
 my $home = dirname(abs_path(__FILE__));
 my %set = (pgbench => 'pgbench', max => 1_000_000);
-GetOptions(\%set, 'client=s', 'pgbench=s', 'row=s', 'quick', 'tiny', 'growth', 'max=i', 'peers=s', 'repeats=i', 'out=s', 'about=s')
+GetOptions(\%set, 'client=s', 'pgbench=s', 'row=s', 'quick', 'tiny', 'growth', 'max=i', 'peers=s', 'repeats=i', 'profile', 'out=s', 'about=s')
   or exit 2;
 $Bench::Client::program = $set{client} // die "--client is needed\n";
 $| = 1;
@@ -253,6 +254,14 @@ sub run_row
 			next if $case->{lacks} || ($case->{peer} && $number > $peer_repeats);
 			attempt($case, sub { turn($case, $number); });
 		}
+	}
+	foreach my $case (grep { $set{profile} && !$_->{lacks} } @cases)
+	{
+		# Where the time goes of what has a target.
+		next unless grep { $_->{case} eq $case->{name} } @{ $row->{targets} };
+		my $pgbench = grep { $_->{kind} eq 'pgbench' } @{ $case->{timed} };
+		my $process = $pgbench ? $postmaster : $case->{client}->value('SELECT pg_backend_pid()');
+		attempt($case, sub { $case->{profile} = profiled($process, "$work/perf", sub { turn($case, 0); }); });
 	}
 	foreach my $case (@cases)
 	{

@@ -141,6 +141,11 @@ sub row
 	print "\n$row->{title}\n";
 	print_table(@lines);
 	$self->{body} .= "## $row->{title}\n\n" . markdown_table(@lines) . "\n";
+	foreach my $case (grep { $_->{profile} } @{ $row->{cases} })
+	{
+		print "\n  where the CPU time goes: $case->{name}\n", map { "  $_\n" } @{ $case->{profile} };
+		$self->{body} .= "Where the CPU time goes: $case->{name}\n\n```\n" . join('', map { "$_\n" } @{ $case->{profile} }) . "```\n\n";
+	}
 	push @{ $self->{summary} }, map { { %$_, title => $row->{title} } } @{ $row->{judged} // [] };
 
 	my @bars = map { { label => $_->{name}, %{ $_->{of_base} } } } grep { $_->{of_base} } @{ $row->{cases} };
