@@ -285,26 +285,28 @@ sub run_rows
 }
 
 # All rows at each value of what varies; tables of the same name and size are
-# shared among them, and gone before the next value.
+# shared among them, and gone before others are made.
 sub run_growth
 {
 	my ($report, @files) = @_;
-	my %points;
+	my (%points, $made);
 	foreach my $axis (axes(@files))
 	{
 		my ($name, @values) = @$axis;
 		foreach my $value (values_of($name, @values))
 		{
+			my $vars = vars($name => $value);
+			my $wanted = "$vars->{rows} $vars->{tenants}";
+			drop_shared() if defined $made && $made ne $wanted;
+			$made = $wanted;
 			foreach my $file (@files)
 			{
-				my $vars = vars($name => $value);
 				my $row = read_row($file, $vars);
 				next unless grep { $_->[0] eq $name } @{ $row->{vary} };
 				print "$name = $value: $row->{title}\n";
 				run_row($row);
 				push @{ $points{$name}{$file} }, { at => $value, row => $row };
 			}
-			drop_shared();
 		}
 		$report->growth($name, @{ $points{$name}{$_} }) foreach grep { $points{$name}{$_} } @files;
 	}

@@ -10,7 +10,7 @@ sub new
 {
 	my ($class, $file, $about, $admin) = @_;
 	my $self = bless { file => $file, about => $about, plots => [] }, $class;
-	$self->{facts} = [ machine(), server($admin, $about) ];
+	$self->{facts} = [ machine(), load('at the start'), server($admin, $about) ];
 	print "$_->[0]: $_->[1]\n" foreach @{ $self->{facts} };
 	return $self;
 }
@@ -31,6 +31,13 @@ sub machine
 	my $cores = () = do { local @ARGV = ('/proc/cpuinfo'); join '', <> } =~ /^processor\s*:/mg;
 	my $memory = first_match('/proc/meminfo', qr/^MemTotal:\s+(\d+)/);
 	return [ 'machine', sprintf '%s, %d cores, %.0f GB', first_match('/proc/cpuinfo', qr/^model name\s*:\s*(.*?)\s*$/), $cores, $memory / 1048576 ];
+}
+
+# What else runs here: with two cores more than 0.5 is noise.
+sub load
+{
+	my ($when) = @_;
+	return [ "load $when", first_match('/proc/loadavg', qr/^(\S+)/) ];
 }
 
 sub server

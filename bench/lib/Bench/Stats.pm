@@ -39,11 +39,14 @@ sub compare
 		($mine, $theirs) = ($theirs, $mine) if $measure eq 'throughput';
 		return $theirs > 0 ? $mine / $theirs : 0;
 	};
-	my @pairs = map { $how->($case->{wall}{$_}, $other->{wall}{$_}) } grep { exists $other->{wall}{$_} } sort keys %{ $case->{wall} };
+	# Only turns that both had: the machine may have been another in the rest.
+	my @turns = grep { exists $other->{wall}{$_} } sort keys %{ $case->{wall} };
+	my @pairs = map { $how->($case->{wall}{$_}, $other->{wall}{$_}) } @turns;
+	my $median = sub { my ($of, $what) = @_; return median(@{ $of->{$what} }{@turns}); };
 	my ($low, $high) = spread(@pairs);
 	return {
-		value => $how->(median(values %{ $case->{wall} }), median(values %{ $other->{wall} })),
-		cpu => $how->(median(values %{ $case->{cpu} }), median(values %{ $other->{cpu} })),
+		value => $how->($median->($case, 'wall'), $median->($other, 'wall')),
+		cpu => $how->($median->($case, 'cpu'), $median->($other, 'cpu')),
 		low => $low,
 		high => $high,
 		pairs => scalar @pairs
