@@ -22,7 +22,7 @@ sub bars
 	my $height = 90 + 34 * @bars;
 	my $text = "set terminal svg size 760,$height font 'sans,12' background 'white' noenhanced\n";
 	$text .= 'set title ' . quoted($title) . " noenhanced\n";
-	$text .= "unset key\nset style fill solid 0.7 noborder\nset grid xtics\nset xrange [0:*]\nset bars 0.6\nset lmargin 34\nset tics nomirror\n";
+	$text .= "unset key\nset style fill solid 0.7 noborder\nset grid xtics\nset xrange [0:*]\nset bars 0.6\nset lmargin 34\nset rmargin 4\nset tics nomirror\n";
 	$text .= 'set yrange [' . (@bars - 0.5) . ":-0.5]\nset arrow from 1,-0.5 to 1," . (@bars - 0.5) . " nohead dashtype 2\n";
 	$text .= "\$data << END\n" . join('', map { join("\t", quoted($bars[$_]{label}), $_, @{ $bars[$_] }{qw(value low high)}) . "\n" } 0 .. $#bars) . "END\n";
 	$text .= "plot \$data using (\$3*0.5):2:(\$3*0.5):(0.35):ytic(1) with boxxyerror linecolor rgb '$colours[0]', "
@@ -36,7 +36,7 @@ sub lines
 	my ($title, $x, $y, @series) = @_;
 	my $text = "set terminal svg size 760,420 font 'sans,12' background 'white' noenhanced\n";
 	$text .= 'set title ' . quoted($title) . " noenhanced\nset xlabel " . quoted($x) . "\nset ylabel " . quoted($y) . "\n";
-	$text .= "set logscale x\nset yrange [0:*]\nset grid\nset key outside bottom center horizontal\n";
+	$text .= "set logscale x\nset rmargin 6\nset yrange [0:*]\nset grid\nset key outside bottom center horizontal\n";
 	my @parts;
 	foreach my $i (0 .. $#series)
 	{

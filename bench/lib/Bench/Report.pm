@@ -134,11 +134,18 @@ sub print_table
 	return;
 }
 
+# Columns of figures stand to the right.
 sub markdown_table
 {
 	my ($head, @lines) = @_;
-	my $row_of = sub { '| ' . join(' | ', map { (my $t = $_) =~ s/\|/\\|/g; $t =~ s/\n.*//s; $t } @_) . " |\n" };
-	return $row_of->(@$head) . $row_of->(map { $_ > 0 && $_ < 7 ? '---:' : '---' } 0 .. $#$head) . join '', map { $row_of->(@$_) } @lines;
+	my $row_of = sub {
+		return '| ' . join(' | ', map { (my $cell = $_) =~ s/\|/\\|/g; $cell =~ s/\n.*//s; $cell } @_) . " |\n";
+	};
+	my @align = map {
+		my $i = $_;
+		(grep { $_->[$i] !~ /^-?[\d.]*(?:\.\.-?[\d.]+)?$/ } @lines) ? '---' : '---:'
+	} 0 .. $#$head;
+	return join '', $row_of->(@$head), $row_of->(@align), map { $row_of->(@$_) } @lines;
 }
 
 sub row
