@@ -236,8 +236,8 @@ public class JdbcTest {
 			return found.isEmpty() ? null : found.get(0);
 		}
 
-		long matching(String pattern) throws SQLException {
-			return (Long) value(db, "SELECT count(*) FROM " + table + " WHERE code LIKE ?", pattern);
+		List<Object> said(String call, String rows) throws SQLException {
+			return query(db, call, table, rows).stream().map(r -> r.get("said")).collect(Collectors.toList());
 		}
 
 		List<Object> keyOf(Map<String, Object> row) {
@@ -569,6 +569,20 @@ public class JdbcTest {
 				if (key.size() == 1) {
 					Object[] ids = rows.stream().map(r -> r.get("id")).toArray();
 					equal(query(db, many.replace("?", "?::" + keyTypes.get(0) + "[]"), db.createArrayOf(keyTypes.get(0), ids)).toString(), rows.toString());
+				}
+			}));
+			test("ffs_update_many, ffs_delete_many, ffs_restore_many", () -> tx(() -> {
+				String call = "SELECT coalesce(sqlstate, action) AS said, key FROM %s(?, ?::jsonb, on_error => 'report')";
+				List<String> keys = query(db, String.format(call, "ffs_create_many"), table,
+					"[" + given("\"title\": \"x\", \"code\": \"x1\"") + ", " + given("\"title\": \"x\"") + "]").stream()
+					.map(r -> r.get("key").toString()).collect(Collectors.toList());
+				String patches = keys.stream().map(k -> k.replace("}", ", \"amount\": 4}")).collect(Collectors.joining(", ", "[", "]"));
+				equal(said(String.format(call, "ffs_update_many"), patches), List.of("updated", "updated"));
+				equal(one("x1").get("twice"), new BigDecimal("8.00"));
+				equal(said(String.format(call, "ffs_delete_many"), keys.toString()), List.of("deleted", "deleted"));
+				equal(said(String.format(call, "ffs_delete_many"), keys.toString()), List.of("skipped", "skipped"));
+				if (softDelete) {
+					equal(said(String.format(call, "ffs_restore_many"), keys.toString()), List.of("restored", "restored"));
 				}
 			}));
 			test("ffs_list, ffs_count", () -> tx(() -> {

@@ -378,6 +378,32 @@ class Sweep(Table):
                         ),
                         rows,
                     )
+        with self.case("ffs_update_many, ffs_delete_many, ffs_restore_many"):
+            async with self.tx():
+                made = await db.fetch(
+                    "SELECT key FROM ffs_create_many($1, $2)",
+                    table,
+                    json.dumps([data(f"x{n}") for n in range(5)]),
+                )
+            keys = [json.loads(r["key"]) for r in made]
+            keys.append({**keys[0], self.key[-1]: self.absent()})
+            patches = json.dumps([{**key, "amount": n} for n, key in enumerate(keys)])
+
+            async def many(function, rows):
+                async with self.tx():
+                    found = await db.fetch(
+                        f"SELECT * FROM {function}($1, $2, on_error => 'report')", table, rows
+                    )
+                return [r["sqlstate"] or r["action"] for r in found]
+
+            eq(await many("ffs_update_many", patches), ["updated"] * 5 + ["ZF011"])
+            async with self.tx():
+                row = await self.one("x4")
+            eq((row["amount"], row["twice"]), (4, 8))
+            keys = json.dumps(keys)
+            eq(await many("ffs_delete_many", keys), ["deleted"] * 5 + ["skipped"])
+            if self.soft_delete:
+                eq(await many("ffs_restore_many", keys), ["restored"] * 5 + ["skipped"])
         with self.case("ffs_list, ffs_count"):
             async with self.tx():
                 filters = json.dumps({"code": {"in": ["j1", "j2", "nobody"]}})

@@ -291,6 +291,21 @@ class Sweep {
         }
       })
     })
+    await this.test('ffs_update_many, ffs_delete_many, ffs_restore_many', async () => {
+      const many = (name, rows) => this.tx(async () => (await db.query(
+        `SELECT * FROM ${name}($1, $2, on_error => 'report')`, [table, JSON.stringify(rows)])).rows)
+      const said = (rows) => rows.map((r) => r.sqlstate || r.action)
+      const keys = (await many('ffs_create_many', [0, 1, 2].map((n) => data(`x${n}`)))).map((r) => r.key)
+      keys.push({ ...keys[0], [shape.key[shape.key.length - 1]]: this.types.includes('uuid') && shape.key.length === 1
+        ? crypto.randomUUID() : 987654 })
+      const patches = keys.map((key, n) => ({ ...key, amount: n }))
+      equal(said(await many('ffs_update_many', patches)), ['updated', 'updated', 'updated', 'ZF011'])
+      equal((await this.tx(() => this.one('x2'))).twice, '4.00')
+      equal(said(await many('ffs_delete_many', keys)), ['deleted', 'deleted', 'deleted', 'skipped'])
+      if (shape.soft_delete) {
+        equal(said(await many('ffs_restore_many', keys)), ['restored', 'restored', 'restored', 'skipped'])
+      }
+    })
     await this.test('ffs_list, ffs_count', async () => {
       await this.tx(async () => {
         const filter = { code: { in: ['j1', 'j2', 'nobody'] } }

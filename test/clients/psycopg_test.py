@@ -385,6 +385,24 @@ class Sweep(Table):
                         ).fetchall(),
                         rows,
                     )
+        with self.case("ffs_update_many, ffs_delete_many, ffs_restore_many"):
+
+            def many(function, rows):
+                call = f"SELECT * FROM {function}(%s, %s, on_error => 'report')"
+                with self.tx():
+                    found = db.execute(call, [table, Jsonb(rows)]).fetchall()
+                return [r["sqlstate"] or r["action"] for r in found], [r["key"] for r in found]
+
+            keys = many("ffs_create_many", [data(f"x{n}") for n in range(5)])[1]
+            keys.append({**keys[0], self.key[-1]: self.absent()})
+            patches = [{**key, "amount": n} for n, key in enumerate(keys)]
+            eq(many("ffs_update_many", patches)[0], ["updated"] * 5 + ["ZF011"])
+            with self.tx():
+                row = self.one("x4")
+            eq((row["amount"], row["twice"]), (4, 8))
+            eq(many("ffs_delete_many", keys)[0], ["deleted"] * 5 + ["skipped"])
+            if self.soft_delete:
+                eq(many("ffs_restore_many", keys)[0], ["restored"] * 5 + ["skipped"])
         with self.case("ffs_list, ffs_count"):
             with self.tx():
                 filters = Jsonb({"code": {"in": ["j1", "j2", "nobody"]}})
