@@ -212,10 +212,10 @@ BEGIN
 				SELECT format('law 4: key %%s: %%s', key, what)
 				  FROM (SELECT ROW(%1$s)::text AS key, %4$I AS c, %5$I AS cb, %6$I AS u, %7$I AS ub FROM %3$s) AS t
 				  JOIN latest l USING (key) JOIN first f USING (key), LATERAL (VALUES
-					(u IS DISTINCT FROM l.changed_at, 'updated_at is not the time of the last entry'),
-					(ub IS DISTINCT FROM l.changed_by, 'updated_by is not the actor of the last entry'),
-					(f.operation IN ('insert', 'baseline') AND c IS DISTINCT FROM f.changed_at, 'created_at is not the time of the first entry'),
-					(f.operation IN ('insert', 'baseline') AND cb IS DISTINCT FROM f.changed_by, 'created_by is not the actor of the first entry')
+					(CASE l.operation WHEN 'baseline' THEN u > l.changed_at ELSE u IS DISTINCT FROM l.changed_at END, 'updated_at is not the time of the last entry'),	-- a table that comes over from another strategy keeps its stamps
+					(l.operation <> 'baseline' AND ub IS DISTINCT FROM l.changed_by, 'updated_by is not the actor of the last entry'),
+					(CASE f.operation WHEN 'insert' THEN c IS DISTINCT FROM f.changed_at WHEN 'baseline' THEN c > f.changed_at END, 'created_at is not the time of the first entry'),
+					(f.operation = 'insert' AND cb IS DISTINCT FROM f.changed_by, 'created_by is not the actor of the first entry')
 				  ) AS checks(broken, what) WHERE broken$q$,
 				keys, m.audit, tab, c_created_at, c_created_by, c_updated_at, c_updated_by);
 		END IF;

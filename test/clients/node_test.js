@@ -442,8 +442,6 @@ async function caches(db) {
       await owner.query(`SELECT ffs_manage('late', $1)`, [word])
       equal((await write(word)).rows, [{ id: 1, title: word }])
     }
-    await owner.query(`SELECT ffs_unmanage('late')`)
-    equal((await write('off')).rowCount, 1)
   })
   await owner.end()
 }
