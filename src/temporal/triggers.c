@@ -32,6 +32,7 @@
 #include "storage/bufmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/typcache.h"
 #include "utils/memutils.h"
@@ -52,26 +53,29 @@ PG_FUNCTION_INFO_V1(row_inserted);
 PG_FUNCTION_INFO_V1(is_new_row);
 PG_FUNCTION_INFO_V1(is_new_row_audited);
 
-/* The last row that BEFORE UPDATE saw in a partition. */
-static struct
+/*
+ * What the statement at one depth of triggers knows of moves: triggers of
+ * users' may run others of their own in the middle of one.
+ */
+typedef struct Mover
 {
+	/* The last row that BEFORE UPDATE saw in a partition. */
 	Oid			relid;
 	ItemPointerData tid;
 	SubTransactionId subid;
-	HeapTuple	row;			/* what it stamped; the executor's, and gone when it takes the next row */
-}			last_update;
+	HeapTuple	stamped;		/* the executor's, and gone when it takes the next row */
 
-/* A row on its way from one partition to another. */
-static struct
-{
-	bool		active;
-	SubTransactionId subid;
+	/* A row on its way from one partition to another. */
+	bool		moving;
+	SubTransactionId moving_subid;
 	FfsTable   *source;			/* the partition that it leaves */
 	TupleDesc	desc;			/* of that partition, copied */
 	HeapTuple	row;			/* as the UPDATE left it, in the source's shape */
-}			move;
+	MemoryContext context;		/* holds desc and row */
+} Mover;
 
-static MemoryContext move_context = NULL;	/* holds what `move` points to */
+static Mover *movers = NULL;	/* by pg_trigger_depth() */
+static int	nmovers = 0;
 
 /* What BEFORE INSERT passed last, for is_new_row. */
 static struct
@@ -84,6 +88,7 @@ static struct
 static struct
 {
 	Oid			rootid;
+	SubTransactionId subid;
 	int32		version;
 	const char *operation;
 }			restoring;
@@ -204,14 +209,41 @@ with_values(HeapTuple tuple, TupleDesc desc, TupleTableSlot *slot, NewValues *nv
 
 /* ---- moves between partitions ---- */
 
-static void
-forget_move(void)
+static Mover *
+mover(void)
 {
-	move.active = false;
-	last_update.relid = InvalidOid;
-	last_update.row = NULL;
-	if (move_context != NULL)
-		MemoryContextReset(move_context);
+	int			depth = DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, (Datum) 0));
+
+	if (depth >= nmovers)
+	{
+		int			n = depth + 4;
+
+		movers = movers == NULL ? MemoryContextAllocZero(TopMemoryContext, sizeof(Mover) * n) :
+			repalloc(movers, sizeof(Mover) * n);
+		memset(movers + nmovers, 0, sizeof(Mover) * (n - nmovers));
+		nmovers = n;
+	}
+	return &movers[depth];
+}
+
+/* Forget what this subtransaction left behind, or all of it. */
+static void
+forget_moves(SubTransactionId subid)
+{
+	for (int i = 0; i < nmovers; i++)
+	{
+		Mover	   *m = &movers[i];
+
+		if (subid == InvalidSubTransactionId || m->subid == subid)
+		{
+			m->relid = InvalidOid;
+			m->stamped = NULL;
+		}
+		if (m->moving && (subid == InvalidSubTransactionId || m->moving_subid == subid))
+			m->moving = false;
+		if (!m->moving && m->context != NULL)
+			MemoryContextReset(m->context);
+	}
 }
 
 /*
@@ -221,16 +253,18 @@ forget_move(void)
 void
 ffs_temporal_settle_lost_move(void)
 {
-	FfsTable   *table = move.source;
-	HeapTuple	row = move.row;
-	TupleDesc	desc = move.desc;
-	TimestampTz at = ffs_temporal_now();
+	Mover	   *m = mover();
+	FfsTable   *table = m->source;
+	HeapTuple	row = m->row;
+	TupleDesc	desc = m->desc;
+	TimestampTz at;
 
-	if (!move.active)
+	if (!m->moving)
 		return;
-	move.active = false;
-	if (move.subid != GetCurrentSubTransactionId())
+	m->moving = false;
+	if (m->moving_subid != GetCurrentSubTransactionId())
 		return;
+	at = ffs_temporal_now();
 	if (table->strategy == FFS_STRATEGY_SCD2)
 	{
 		bool		isnull;
@@ -250,15 +284,17 @@ ffs_temporal_settle_lost_move(void)
 static bool
 arrives_by_move(FfsTable *table, HeapTuple tuple, TupleDesc desc)
 {
-	if (!move.active || move.subid != GetCurrentSubTransactionId() ||
-		move.source->rootid != table->rootid)
+	const Mover *m = mover();
+
+	if (!m->moving || m->moving_subid != GetCurrentSubTransactionId() ||
+		m->source->rootid != table->rootid)
 		return false;
 	for (int i = 0; i < table->nkeys; i++)
 	{
 		bool		anull,
 					bnull;
 		Datum		a = heap_getattr(tuple, table->key[i], desc, &anull);
-		Datum		b = heap_getattr(move.row, move.source->key[i], move.desc, &bnull);
+		Datum		b = heap_getattr(m->row, m->source->key[i], m->desc, &bnull);
 
 		if (!ffs_temporal_same_value(desc, table->key[i], a, anull, b, bnull))
 			return false;
@@ -307,10 +343,11 @@ with_generated(Relation rel, HeapTuple tuple)
 static void
 audit_arrival(FfsTable *table, Relation rel, HeapTuple tuple)
 {
-	FfsTable   *source = move.source;
+	Mover		m = *mover();	/* a copy: what is called may move them */
+	FfsTable   *source = m.source;
 	TupleTableSlot *full = NULL;
-	TupleTableSlot *before = MakeSingleTupleTableSlot(move.desc, &TTSOpsHeapTuple);
-	TupleTableSlot *after = MakeSingleTupleTableSlot(move.desc, &TTSOpsHeapTuple);
+	TupleTableSlot *before = MakeSingleTupleTableSlot(m.desc, &TTSOpsHeapTuple);
+	TupleTableSlot *after = MakeSingleTupleTableSlot(m.desc, &TTSOpsHeapTuple);
 	TupleConversionMap *map;
 
 	if (table->generated != NULL)
@@ -318,10 +355,10 @@ audit_arrival(FfsTable *table, Relation rel, HeapTuple tuple)
 		full = with_generated(rel, tuple);
 		tuple = ExecCopySlotHeapTuple(full);
 	}
-	map = convert_tuples_by_name(RelationGetDescr(rel), move.desc);
+	map = convert_tuples_by_name(RelationGetDescr(rel), m.desc);
 	if (map != NULL)
 		tuple = execute_attr_map_tuple(tuple, map);
-	ExecStoreHeapTuple(move.row, before, false);
+	ExecStoreHeapTuple(m.row, before, false);
 	ExecStoreHeapTuple(tuple, after, false);
 	ffs_temporal_audit_fields(source, before, after, ffs_temporal_now());
 	ExecDropSingleTupleTableSlot(before);
@@ -360,7 +397,7 @@ insert_row(TriggerData *td, FfsTable *table)
 
 	if (arrives_by_move(table, tuple, desc))
 	{
-		move.active = false;
+		mover()->moving = false;
 		check_tenant(table, tuple, desc);
 		if (table->strategy == FFS_STRATEGY_COPY_ON_CHANGE)
 			audit_arrival(table, td->tg_relation, tuple);
@@ -632,11 +669,13 @@ update_row(TriggerData *td, FfsTable *table)
 
 	if (table->relid != table->rootid)
 	{
-		/* in case the row goes on to another partition: BEFORE DELETE follows at once then */
-		last_update.relid = table->relid;
-		last_update.tid = td->tg_trigtuple->t_self;
-		last_update.subid = GetCurrentSubTransactionId();
-		last_update.row = stored ? stored : result;
+		Mover	   *m = mover();
+
+		/* in case the row goes on to another partition: BEFORE DELETE follows then */
+		m->relid = table->relid;
+		m->tid = td->tg_trigtuple->t_self;
+		m->subid = GetCurrentSubTransactionId();
+		m->stamped = stored ? stored : result;
 	}
 	return result;
 }
@@ -645,25 +684,26 @@ static bool
 delete_row(TriggerData *td, FfsTable *table)
 {
 	TupleDesc	desc = RelationGetDescr(td->tg_relation);
+	Mover	   *m = mover();
 
-	if (last_update.relid == table->relid &&
-		last_update.subid == GetCurrentSubTransactionId() &&
-		ItemPointerEquals(&last_update.tid, &td->tg_trigtuple->t_self) &&
-		last_update.row != NULL)
+	if (m->relid == table->relid && m->stamped != NULL &&
+		m->subid == GetCurrentSubTransactionId() &&
+		ItemPointerEquals(&m->tid, &td->tg_trigtuple->t_self))
 	{
 		MemoryContext context;
 
-		if (move_context == NULL)
-			move_context = AllocSetContextCreate(TopMemoryContext, "ffstorage move", ALLOCSET_SMALL_SIZES);
-		MemoryContextReset(move_context);
-		context = MemoryContextSwitchTo(move_context);
-		move.active = true;
-		move.subid = GetCurrentSubTransactionId();
-		move.source = table;
-		move.desc = CreateTupleDescCopy(desc);
-		move.row = heap_copytuple(last_update.row);
+		if (m->context == NULL)
+			m->context = AllocSetContextCreate(TopMemoryContext, "ffstorage move", ALLOCSET_SMALL_SIZES);
+		MemoryContextReset(m->context);
+		context = MemoryContextSwitchTo(m->context);
+		m->moving = true;
+		m->moving_subid = GetCurrentSubTransactionId();
+		m->source = table;
+		m->desc = CreateTupleDescCopy(desc);
+		m->row = heap_copytuple(m->stamped);
 		MemoryContextSwitchTo(context);
-		last_update.relid = InvalidOid;
+		m->relid = InvalidOid;
+		m->stamped = NULL;
 		return false;
 	}
 
@@ -813,6 +853,7 @@ void
 ffs_temporal_begin_restore(Oid rootid, int32 version, const char *operation)
 {
 	restoring.rootid = rootid;
+	restoring.subid = GetCurrentSubTransactionId();
 	restoring.version = version;
 	restoring.operation = operation;
 }
@@ -832,26 +873,26 @@ ffs_temporal_restoring(Oid rootid)
 /* ---- ends of transactions ---- */
 
 static void
-reset(void)
+xact_callback(XactEvent event, void *arg pg_attribute_unused())
 {
-	forget_move();
+	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
+		return;
+	forget_moves(InvalidSubTransactionId);
 	restoring.rootid = InvalidOid;
 	last_insert.rootid = InvalidOid;
 }
 
+/* What goes on outside of the subtransaction goes on after it. */
 static void
-xact_callback(XactEvent event, void *arg pg_attribute_unused())
-{
-	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
-		reset();
-}
-
-static void
-subxact_callback(SubXactEvent event, SubTransactionId subid pg_attribute_unused(),
+subxact_callback(SubXactEvent event, SubTransactionId subid,
 				 SubTransactionId parent pg_attribute_unused(), void *arg pg_attribute_unused())
 {
-	if (event == SUBXACT_EVENT_ABORT_SUB)
-		reset();
+	if (event != SUBXACT_EVENT_ABORT_SUB)
+		return;
+	forget_moves(subid);
+	if (restoring.subid == subid)
+		restoring.rootid = InvalidOid;
+	last_insert.rootid = InvalidOid;
 }
 
 void
