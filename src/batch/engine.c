@@ -14,14 +14,12 @@
 #include "postgres.h"
 
 #include "access/table.h"
-#include "access/xact.h"
 #include "catalog/pg_operator.h"
 #include "executor/spi.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/tuplesort.h"
 #include "utils/tuplestore.h"
 
@@ -114,35 +112,18 @@ add_row(BatchCall *call, int number)
 	return row;
 }
 
-/* Run `read` over a row in a subtransaction of its own.  NULL, or what it said. */
-static ErrorData *
-try_read_key(BatchCall *call, const KeyOrder *order, FeedRow *row)
+typedef struct KeyOfRow
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
+	const KeyOrder *order;
+	FeedRow    *row;
+} KeyOfRow;
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		call->methods->read_key(call, order, row);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	call->reader->current = NULL;
-	if (error != NULL && !ffs_batch_is_row_error(error->sqlerrcode))
-		ReThrowError(error);
-	return error;
+static void
+key_work(BatchCall *call, void *arg)
+{
+	KeyOfRow   *key = arg;
+
+	call->methods->read_key(call, key->order, key->row);
 }
 
 /*
@@ -154,13 +135,14 @@ read_key_at_least(BatchCall *call, FeedRow *row)
 {
 	for (int i = 0; i < call->norders; i++)
 	{
-		const KeyOrder *order = call->orders[i];
-		uint64	   *given = palloc(sizeof(uint64) * call->reader->nwords);
+		KeyOfRow	key = {.order = call->orders[i], .row = row};
+		uint64	   *given;
 
-		if (ffs_batch_has_key(order, row))
+		if (ffs_batch_has_key(key.order, row))
 			continue;
+		given = MemoryContextAlloc(call->batch_context, sizeof(uint64) * call->reader->nwords);
 		memcpy(given, row->given, sizeof(uint64) * call->reader->nwords);
-		if (try_read_key(call, order, row) == NULL)
+		if (ffs_batch_try(call, key_work, &key) == NULL)
 			for (int word = 0; word < call->reader->nwords; word++)
 				given[word] |= row->given[word];
 		row->given = given;
@@ -202,6 +184,39 @@ reject_early(BatchCall *call, FeedRow *row, ErrorData *error)
 	row->sqlstate = error->sqlerrcode;
 }
 
+typedef struct RowsRead
+{
+	RowSource  *source;
+	bool		more;
+	int			before;			/* of the last row */
+} RowsRead;
+
+static void
+read_work(BatchCall *call, void *arg)
+{
+	RowsRead   *reading = arg;
+
+	while (call->nrows < call->batch_size)
+	{
+		int			before;
+		int			number = next_number(call, reading->source, &before);
+
+		if (number == 0)
+		{
+			reading->more = false;
+			break;
+		}
+		reading->before = 0;
+		call->reader->current = NULL;
+		call->methods->read(call, add_row(call, number));
+		reading->before = before;
+		if (before != 0)
+			break;
+		if (call->nrows % 256 == 0)
+			CHECK_FOR_INTERRUPTS();
+	}
+}
+
 /*
  * Take up to batch_size rows into the batch and read them.  A row that cannot
  * be read never reaches the table; it costs the rows beside it nothing.  False
@@ -210,65 +225,25 @@ reject_early(BatchCall *call, FeedRow *row, ErrorData *error)
 static bool
 read_batch(BatchCall *call, RowSource *source)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool more = true;
-	volatile int before = 0;
+	RowsRead	reading = {.source = source, .more = true};
 
 	call->nrows = 0;
-	while (more && call->nrows < call->batch_size && call->first_error == NULL)
+	while (reading.more && call->nrows < call->batch_size && call->first_error == NULL)
 	{
-		CHECK_FOR_INTERRUPTS();
-		BeginInternalSubTransaction(NULL);
-		MemoryContextSwitchTo(call->batch_context);
-		PG_TRY();
-		{
-			while (call->nrows < call->batch_size)
-			{
-				int			same;
-				int			number = next_number(call, source, &same);
+		ErrorData  *error;
 
-				if (number == 0)
-				{
-					more = false;
-					break;
-				}
-				call->reader->current = NULL;
-				call->methods->read(call, add_row(call, number));
-				before = same;
-				if (same != 0)
-					break;
-				if (call->nrows % 256 == 0)
-					CHECK_FOR_INTERRUPTS();
-			}
-			ReleaseCurrentSubTransaction();
-			MemoryContextSwitchTo(context);
-			CurrentResourceOwner = owner;
-		}
-		PG_CATCH();
+		reading.before = 0;
+		error = ffs_batch_try(call, read_work, &reading);
+		if (error != NULL)
 		{
-			ErrorData  *error;
-
-			MemoryContextSwitchTo(call->batch_context);
-			error = CopyErrorData();
-			FlushErrorState();
-			RollbackAndReleaseCurrentSubTransaction();
-			MemoryContextSwitchTo(context);
-			CurrentResourceOwner = owner;
-			ffs_batch_name_column(call->reader, error);
-			call->reader->current = NULL;
-			if (!ffs_batch_is_row_error(error->sqlerrcode))
-				ReThrowError(error);
 			if (call->report)
 				read_key_at_least(call, &call->rows[call->nrows - 1]);
 			reject_early(call, &call->rows[call->nrows - 1], error);
-			before = 0;
 		}
-		PG_END_TRY();
-		if (before != 0)
-			reject_early(call, &call->rows[call->nrows - 1], came_before(call, before));
+		else if (reading.before != 0)
+			reject_early(call, &call->rows[call->nrows - 1], came_before(call, reading.before));
 	}
-	return more;
+	return reading.more;
 }
 
 /*
@@ -491,57 +466,51 @@ write_source(BatchCall *call, RowSource *source, Aside *aside)
 	} while (more);
 }
 
+typedef struct KeysRead
+{
+	const KeyOrder *order;
+	KeySorter  *sorter;
+	FeedRow		row;
+} KeysRead;
+
+static void
+sort_work(BatchCall *call, void *arg)
+{
+	KeysRead   *reading = arg;
+	FeedRow    *row = &reading->row;
+
+	while (row->number < call->total)
+	{
+		row->number++;
+		memset(row->given, 0, sizeof(uint64) * call->reader->nwords);
+		call->methods->read_key(call, reading->order, row);
+		ffs_batch_put_key(reading->sorter, row);
+		if (row->number % 256 == 0)
+		{
+			CHECK_FOR_INTERRUPTS();
+			MemoryContextReset(call->batch_context);
+		}
+	}
+}
+
 /* The keys of all rows, sorted. */
 static KeySorter *
 sort_call(BatchCall *call, KeyOrder *order)
 {
-	KeySorter  *sorter = ffs_batch_begin_sorter(order, call->reader);
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	FeedRow		row;
-	volatile int number = 0;
+	KeysRead	reading = {.order = order, .sorter = ffs_batch_begin_sorter(order, call->reader)};
+	ErrorData  *error;
 
-	make_row(call->reader, &row, 0);
-	while (number < call->total)
+	make_row(call->reader, &reading.row, 0);
+	while ((error = ffs_batch_try(call, sort_work, &reading)) != NULL)
 	{
-		CHECK_FOR_INTERRUPTS();
-		BeginInternalSubTransaction(NULL);
-		MemoryContextSwitchTo(call->batch_context);
-		PG_TRY();
-		{
-			while (number < call->total)
-			{
-				row.number = ++number;
-				memset(row.given, 0, sizeof(uint64) * call->reader->nwords);
-				call->methods->read_key(call, order, &row);
-				ffs_batch_put_key(sorter, &row);
-				if (number % 256 == 0)
-				{
-					CHECK_FOR_INTERRUPTS();
-					MemoryContextReset(call->batch_context);
-				}
-			}
-			ReleaseCurrentSubTransaction();
-		}
-		PG_CATCH();
-		{
-			/* it has no key that we know of; when the row is read, that is its error */
-			if (!ffs_batch_is_row_error(geterrcode()))
-				PG_RE_THROW();
-			MemoryContextSwitchTo(call->batch_context);
-			FlushErrorState();
-			RollbackAndReleaseCurrentSubTransaction();
-			memset(row.given, 0, sizeof(uint64) * call->reader->nwords);
-			ffs_batch_put_key(sorter, &row);
-		}
-		PG_END_TRY();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		call->reader->current = NULL;
+		/* it has no key that we know of; when the row is read, that is its error */
+		FreeErrorData(error);
+		memset(reading.row.given, 0, sizeof(uint64) * call->reader->nwords);
+		ffs_batch_put_key(reading.sorter, &reading.row);
 	}
 	MemoryContextReset(call->batch_context);
-	ffs_batch_sort_keys(sorter);
-	return sorter;
+	ffs_batch_sort_keys(reading.sorter);
+	return reading.sorter;
 }
 
 /* Which rows have a key of `order` that came before? */

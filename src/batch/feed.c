@@ -500,7 +500,8 @@ ffs_batch_feed_run(Feed *feed, const char *query)
 void
 ffs_batch_feed_abandon(Feed *feed)
 {
-	running = feed->outer;
+	if (running == feed)
+		running = feed->outer;
 }
 
 /* ---- what the INSERT's ON CONFLICT clause asks ---- */

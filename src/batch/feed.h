@@ -79,7 +79,7 @@ extern void ffs_batch_feed_init(void);
 extern void ffs_batch_feed_run(Feed *feed, const char *query);
 /* Cells of feed->columns that this row leaves out take their default. */
 extern void ffs_batch_feed_fill(Feed *feed, FeedRow *row);
-/* After an error in ffs_batch_feed_run. */
+/* After an error in ffs_batch_feed_run, or one before it that is nobody's. */
 extern void ffs_batch_feed_abandon(Feed *feed);
 /* Make FEED_NAME known to this SPI connection. */
 extern void ffs_batch_feed_register(Feed *feed);

@@ -68,33 +68,20 @@ ffs_batch_reject(BatchCall *call, FeedRow *row, ErrorData *error)
 
 /* ---- writing ---- */
 
-/* Write rows [from, to).  NULL, or why it failed; nothing of it stands then. */
-static ErrorData *
-try_write(BatchCall *call, int from, int to)
+ErrorData *
+ffs_batch_try(BatchCall *call, void (*work) (BatchCall *call, void *arg), void *arg)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	ErrorData  *volatile error = NULL;
-	bool		guarded = call->guarded;
 
 	CHECK_FOR_INTERRUPTS();
-	call->feed.from = from;
-	call->feed.to = to;
-	call->feed.position = from - 1;
-	if (guarded)
-	{
-		BeginInternalSubTransaction(NULL);
-		MemoryContextSwitchTo(context);
-	}
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(call->batch_context);
 	PG_TRY();
 	{
-		call->methods->write(call, from, to);
-		if (guarded)
-		{
-			ReleaseCurrentSubTransaction();
-			MemoryContextSwitchTo(context);
-			CurrentResourceOwner = owner;
-		}
+		work(call, arg);
+		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
 	{
@@ -102,23 +89,61 @@ try_write(BatchCall *call, int from, int to)
 		error = CopyErrorData();
 		FlushErrorState();
 		ffs_batch_feed_abandon(&call->feed);
-		ffs_batch_name_column(call->reader, error);
-		if (!guarded)
-		{
-			int			at = call->feed.position;
-
-			if (ffs_batch_is_row_error(error->sqlerrcode) && at >= from && at < to)
-				ffs_batch_fail(call->feed.rows[at]->number, error);
-			ReThrowError(error);
-		}
 		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		if (!ffs_batch_is_row_error(error->sqlerrcode))
-			ReThrowError(error);
+		ffs_batch_name_column(call->reader, error);
 	}
 	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	call->reader->current = NULL;
+	if (error != NULL && !ffs_batch_is_row_error(error->sqlerrcode))
+		ReThrowError(error);
 	return error;
+}
+
+/* Write rows [from, to) as part of what is at stake: an error ends the call. */
+static void
+write_unguarded(BatchCall *call, int from, int to)
+{
+	PG_TRY();
+	{
+		call->methods->write(call, from, to);
+	}
+	PG_CATCH();
+	{
+		int			at = call->feed.position;
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(call->batch_context);
+		error = CopyErrorData();
+		FlushErrorState();
+		ffs_batch_feed_abandon(&call->feed);
+		ffs_batch_name_column(call->reader, error);
+		if (ffs_batch_is_row_error(error->sqlerrcode) && at >= from && at < to)
+			ffs_batch_fail(call->feed.rows[at]->number, error);
+		ReThrowError(error);
+	}
+	PG_END_TRY();
+}
+
+static void
+write_work(BatchCall *call, void *arg pg_attribute_unused())
+{
+	call->methods->write(call, call->feed.from, call->feed.to);
+}
+
+/* Write rows [from, to).  NULL, or why it failed; nothing of it stands then. */
+static ErrorData *
+try_write(BatchCall *call, int from, int to)
+{
+	call->feed.from = from;
+	call->feed.to = to;
+	call->feed.position = from - 1;
+	if (call->guarded)
+		return ffs_batch_try(call, write_work, NULL);
+	CHECK_FOR_INTERRUPTS();
+	write_unguarded(call, from, to);
+	return NULL;
 }
 
 /* Do all rows [from, to) name the same columns? */
@@ -250,54 +275,40 @@ check_for(int sqlstate)
 	}
 }
 
+typedef struct CheckedRows
+{
+	int			at;
+	int			to;
+} CheckedRows;
+
+static void
+check_work(BatchCall *call, void *arg)
+{
+	CheckedRows *checked = arg;
+
+	for (; checked->at < checked->to; checked->at++)
+	{
+		FeedRow    *row = call->feed.rows[checked->at];
+
+		row->doubtful = false;
+		if (row->sqlstate == 0)
+			call->methods->check(call, row);
+		if (checked->at % 256 == 255)
+			CHECK_FOR_INTERRUPTS();
+	}
+}
+
 /* Take what surely fails out of rows [from, to); where those end that are left. */
 static int
 check_rows(BatchCall *call, int from, int to)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
+	CheckedRows checked = {.at = from, .to = to};
 	FeedRow   **rows = call->feed.rows;
-	volatile int at = from;
+	ErrorData  *error;
 	int			left = from;
 
-	while (at < to)
-	{
-		CHECK_FOR_INTERRUPTS();
-		BeginInternalSubTransaction(NULL);
-		MemoryContextSwitchTo(call->batch_context);
-		PG_TRY();
-		{
-			for (; at < to; at++)
-			{
-				rows[at]->doubtful = false;
-				if (rows[at]->sqlstate == 0)
-					call->methods->check(call, rows[at]);
-				if (at % 256 == 255)
-					CHECK_FOR_INTERRUPTS();
-			}
-			ReleaseCurrentSubTransaction();
-		}
-		PG_CATCH();
-		{
-			ErrorData  *error;
-
-			MemoryContextSwitchTo(call->batch_context);
-			error = CopyErrorData();
-			FlushErrorState();
-			RollbackAndReleaseCurrentSubTransaction();
-			MemoryContextSwitchTo(context);
-			CurrentResourceOwner = owner;
-			ffs_batch_name_column(call->reader, error);
-			call->reader->current = NULL;
-			if (!ffs_batch_is_row_error(error->sqlerrcode))
-				ReThrowError(error);
-			ffs_batch_reject(call, rows[at], error);
-			at++;
-		}
-		PG_END_TRY();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-	}
+	while ((error = ffs_batch_try(call, check_work, &checked)) != NULL)
+		ffs_batch_reject(call, rows[checked.at++], error);
 	for (int i = from; i < to; i++)
 		if (rows[i]->sqlstate == 0)
 			rows[left++] = rows[i];

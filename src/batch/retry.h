@@ -15,6 +15,12 @@
 /* The whole call fails for this row. */
 extern void ffs_batch_fail(int row, ErrorData *error) pg_attribute_noreturn();
 
+/*
+ * Do some work in a subtransaction, in the memory context of the batch.  NULL,
+ * or an error that is a row's own; others end the call.
+ */
+extern ErrorData *ffs_batch_try(BatchCall *call, void (*work) (BatchCall *call, void *arg), void *arg);
+
 /* Write the first n rows of feed.rows, leaving out those that fail. */
 extern void ffs_batch_write_batch(BatchCall *call, int n);
 /* Try rows of the batch again whose foreign key found nothing, as long as that brings some of them in. */

@@ -181,6 +181,31 @@ SELECT count(*) FROM ffs_create_many('parts', '[{"id": 201, "parent": 203}, {"id
 SELECT fails($$SELECT count(*) FROM ffs_create_records((SELECT array_agg(ROW(i, 1)::parts) FROM generate_series(200, 300) i), batch_size => 7)$$);
 SELECT count(*), min(row_number) FROM ffs_create_records((SELECT array_agg(ROW(i, 100)::parts) FROM generate_series(195, 300) i), on_error => 'report', batch_size => 7) WHERE action = 'rejected';
 
+\echo == errors of the transaction end the statement, wherever they come, and nothing but the statement
+CREATE FUNCTION try_again(text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    IF $1 = 'again' THEN RAISE 'try again' USING ERRCODE = '40001'; END IF;
+    RETURN true;
+END $$;
+CREATE DOMAIN trying AS text CHECK (try_again(VALUE));
+CREATE TABLE trials (id trying PRIMARY KEY, a trying);
+SELECT ffs_manage('trials', stamps => false);
+SELECT ffs_create_many('trials', '[{"id": "a"}, {"id": "again"}]', on_error => 'report', batch_size => 1);
+SELECT count(*) FROM trials;
+SELECT ffs_create_many('trials', '[{"id": "a"}, {"id": "again"}]', on_error => 'report');
+SELECT count(*) FROM trials;
+SELECT ffs_create_many('trials', '[{"id": "a"}, {"id": "b", "a": "again"}]', on_error => 'report', batch_size => 1);
+SELECT count(*) FROM trials;
+SELECT ffs_create_many('trials', '[{"id": "a"}, {"id": "b"}, {"id": {}, "x": 0, "a": "again"}]', on_error => 'report');
+SELECT count(*) FROM trials;
+ALTER TABLE trials ADD CHECK (try_again(id || 'in'));
+SELECT ffs_create_many('trials', '[{"id": "a"}, {"id": null}, {"id": "aga"}]', on_error => 'report');
+SELECT count(*) FROM trials;
+SELECT ffs_create_many('trials', '[{"id": "a"}, {"id": "aga"}]', on_error => 'report');
+SELECT count(*) FROM trials;
+SELECT ffs_create_many('trials', '[{"id": "a"}, {"id": "aga"}]');
+SELECT count(*) FROM trials;
+
 \echo == sorted in temporary files
 CREATE TABLE many (id integer PRIMARY KEY, a text NOT NULL);
 SELECT ffs_manage('many', stamps => false);
