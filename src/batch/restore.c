@@ -322,10 +322,19 @@ insert_text(Restore *restore, const uint64 *columns)
 static void
 take_row(Feed *feed, FeedRow *row)
 {
-	if (row != NULL)
-		ffs_temporal_begin_restore(feed->reader->table->rootid, ((RestoreRow *) row)->version, "restore");
-	else
+	RestoreRow *restored = (RestoreRow *) row;
+	TimestampTz after;
+
+	if (row == NULL)
+	{
 		ffs_temporal_end_restore();
+		return;
+	}
+	/* what this transaction deleted may come back with the same stamp */
+	after = restored->deleted_at;
+	if (FullTransactionIdEquals(restored->xid, GetTopFullTransactionIdIfAny()))
+		after--;
+	ffs_temporal_begin_restore(feed->reader->table->rootid, restored->version, after, "restore");
 }
 
 /* Say what stands in the way where the key or a unique value is taken by now. */

@@ -518,8 +518,9 @@ ffs_temporal_any_end(FfsTable *table)
 
 /*
  * The row of the managed table that has the key of a closed version, if this
- * transaction wrote it as a first version that begins too early: stamp it
- * again, just past the end of the life before.
+ * transaction inserted or restored it, and it begins too early: stamp it
+ * again, just past the end of the life before.  (A version that it only updated
+ * begins after that end by itself: the row did.)
  */
 static void
 settle_one(FfsTable *root, Relation rel, TupleTableSlot *ended)
@@ -547,11 +548,9 @@ settle_one(FfsTable *root, Relation rel, TupleTableSlot *ended)
 	{
 		HeapTuple	tuple = ExecCopySlotHeapTuple(slot);
 		TupleDesc	desc = RelationGetDescr(leaf);
-		bool		isnull;
 
 		tuple->t_self = slot->tts_tid;
 		if (ffs_temporal_is_own_version(table, tuple, desc) &&
-			DatumGetInt32(heap_getattr(tuple, table->stamp[FFS_VERSION], desc, &isnull)) == 1 &&
 			time_attribute(tuple, table->stamp[FFS_VALID_FROM], desc, 0) <= end)
 		{
 			TupleTableSlot *newslot = table_slot_create(leaf, NULL);

@@ -26,9 +26,10 @@ extern void ffs_temporal_flush(void);
 /*
  * The next row inserted into rootid by this backend goes on with a life that
  * had ended: ffs_restore sets this around its INSERT.  version is the version
- * to give; created_* of the row are kept as given.
+ * to give, and its stamp is to be later than `after`; created_* of the row are
+ * kept as given.
  */
-extern void ffs_temporal_begin_restore(Oid rootid, int32 version, const char *operation);
+extern void ffs_temporal_begin_restore(Oid rootid, int32 version, TimestampTz after, const char *operation);
 extern void ffs_temporal_end_restore(void);
 
 #endif							/* FFS_TEMPORAL_H */

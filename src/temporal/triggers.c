@@ -90,6 +90,7 @@ static struct
 	Oid			rootid;
 	SubTransactionId subid;
 	int32		version;
+	TimestampTz after;			/* which its stamp has to be later than */
 	const char *operation;
 }			restoring;
 
@@ -385,6 +386,17 @@ fits_partition(Relation rel, TupleTableSlot *slot)
 	return fits;
 }
 
+/* The stamp of a row that comes in. */
+static TimestampTz
+insert_time(const FfsTable *table)
+{
+	TimestampTz now = ffs_temporal_now();
+
+	if (restoring.rootid == table->rootid && now <= restoring.after)
+		now = restoring.after + 1;
+	return now;
+}
+
 static HeapTuple
 insert_row(TriggerData *td, FfsTable *table)
 {
@@ -425,7 +437,7 @@ insert_row(TriggerData *td, FfsTable *table)
 		check_tenant(table, tuple, desc);
 	}
 
-	now = ffs_temporal_now();
+	now = insert_time(table);
 	if (table->strategy == FFS_STRATEGY_SCD2)
 	{
 		FfsActivity *activity = ffs_temporal_activity(table->rootid);
@@ -833,7 +845,7 @@ is_new_row_audited(PG_FUNCTION_ARGS)
 		tuple.t_tableOid = relid;
 		tuple.t_data = row;
 		ffs_temporal_audit_row(table, &tuple, desc, operation ? operation : "insert", true,
-							   ffs_temporal_now());
+							   insert_time(table));
 	}
 	ReleaseTupleDesc(desc);
 	PG_RETURN_BOOL(false);
@@ -850,11 +862,12 @@ row_inserted(PG_FUNCTION_ARGS)
 /* ---- restore ---- */
 
 void
-ffs_temporal_begin_restore(Oid rootid, int32 version, const char *operation)
+ffs_temporal_begin_restore(Oid rootid, int32 version, TimestampTz after, const char *operation)
 {
 	restoring.rootid = rootid;
 	restoring.subid = GetCurrentSubTransactionId();
 	restoring.version = version;
+	restoring.after = after;
 	restoring.operation = operation;
 }
 
