@@ -11,6 +11,7 @@
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
 #include "nodes/extensible.h"
 #include "nodes/makefuncs.h"
 #include "optimizer/optimizer.h"
@@ -296,21 +297,21 @@ next_row(ScanState *node)
 		(void) recheck_row(node, slot);
 		return slot;
 	}
-	settle(state);
 	ExecClearTuple(slot);
-	if (feed->position < feed->to)
-		feed->position++;
-	if (feed->position >= feed->to)
+	for (;;)
 	{
-		if (feed->take)
-			feed->take(feed, NULL);
-		return slot;
+		CHECK_FOR_INTERRUPTS();
+		settle(state);
+		if (feed->position < feed->to)
+			feed->position++;
+		running = feed;
+		row = feed->position < feed->to ? feed->rows[feed->position] : NULL;
+		if ((feed->take == NULL || feed->take(feed, row)) || row == NULL)
+			break;
 	}
-	row = feed->rows[feed->position];
-	running = feed;
+	if (row == NULL)
+		return slot;
 	ffs_batch_feed_fill(feed, row);
-	if (feed->take)
-		feed->take(feed, row);
 	return store_row(feed, row, slot);
 }
 

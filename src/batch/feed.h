@@ -63,7 +63,11 @@ typedef struct Feed
 	bool		returning;		/* the INSERT returns the key columns */
 	CmdType		command;		/* what the statement is */
 	DestReceiver *dest;			/* NULL, or where what a SELECT gives goes */
-	void		(*take) (struct Feed *feed, FeedRow *row);	/* NULL, or called when the statement takes a row, and with NULL after the last */
+	/*
+	 * NULL, or called when the statement takes a row, which may be filled in
+	 * then (false: it is passed over), and with NULL after the last.
+	 */
+	bool		(*take) (struct Feed *feed, FeedRow *row);
 	struct Feed *outer;			/* whose statement ours runs inside of */
 } Feed;
 

@@ -287,9 +287,9 @@ find_row(Restore *restore, RestoreRow *row)
 
 /* ---- putting them back ---- */
 
-/* The INSERT's columns are those that any of the rows has. */
+/* An INSERT of all columns that a deleted row may have. */
 static char *
-insert_text(Restore *restore, const uint64 *columns)
+insert_text(Restore *restore)
 {
 	FfsTable   *table = restore->table;
 	RowReader  *reader = restore->reader;
@@ -303,7 +303,7 @@ insert_text(Restore *restore, const uint64 *columns)
 	{
 		const char *name;
 
-		if (!ffs_batch_is_given(columns, attno))
+		if (!ffs_batch_is_given(restore->columns, attno))
 			continue;
 		name = quote_identifier(reader->columns[attno - 1].name);
 		appendStringInfo(&query, "%s%s", list.len > 0 ? ", " : "", name);
@@ -318,23 +318,34 @@ insert_text(Restore *restore, const uint64 *columns)
 	return query.data;
 }
 
-/* The INSERT takes a row, or none is left. */
-static void
+/*
+ * The INSERT takes a row, or none is left.  Only now is its deleted row looked
+ * for and locked, so that all locks are taken in the order of the rows.
+ */
+static bool
 take_row(Feed *feed, FeedRow *row)
 {
 	RestoreRow *restored = (RestoreRow *) row;
+	MemoryContext old;
 	TimestampTz after;
+	bool		found;
 
 	if (row == NULL)
 	{
 		ffs_temporal_end_restore();
-		return;
+		return false;
 	}
+	old = MemoryContextSwitchTo(feed->context);
+	found = find_row((Restore *) ((char *) feed - offsetof(Restore, feed)), restored);
+	MemoryContextSwitchTo(old);
+	if (!found)
+		return false;
 	/* what this transaction deleted may come back with the same stamp */
 	after = restored->deleted_at;
 	if (FullTransactionIdEquals(restored->xid, GetTopFullTransactionIdIfAny()))
 		after--;
 	ffs_temporal_begin_restore(feed->reader->table->rootid, restored->version, after, "restore");
+	return true;
 }
 
 /* Say what stands in the way where the key or a unique value is taken by now. */
@@ -379,6 +390,12 @@ ffs_batch_open_restore(FfsTable *table)
 	restore->feed.desc = CreateTupleDescCopy(RelationGetDescr(restore->rel));
 	restore->feed.command = CMD_INSERT;
 	restore->feed.take = take_row;
+	restore->columns = palloc0(sizeof(uint64) * restore->reader->nwords);
+	for (int i = 0; i < table->deleted_desc->natts; i++)
+		if (!TupleDescAttr(table->deleted_desc, i)->attisdropped && table->deleted_map[i] > 0 &&
+			!restore->reader->columns[table->deleted_map[i] - 1].generated)
+			ffs_batch_set_given(restore->columns, table->deleted_map[i]);
+	restore->query = insert_text(restore);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	ffs_batch_feed_register(&restore->feed);
@@ -401,42 +418,11 @@ ffs_batch_close_restore(Restore *restore)
 	table_close(restore->rel, NoLock);
 }
 
-static int
-compare_tids(const void *a, const void *b)
-{
-	return ItemPointerCompare(&(*(RestoreRow *const *) a)->tid, &(*(RestoreRow *const *) b)->tid);
-}
-
-/*
- * What a transaction deleted twice under one key is found twice, each time the
- * latest of it.  Leaves one of each; the new number of rows.
- */
-static int
-drop_duplicates(RestoreRow **rows, int nrows)
-{
-	RestoreRow **sorted = palloc_extended(sizeof(RestoreRow *) * nrows, MCXT_ALLOC_HUGE);
-	int			n = 0;
-
-	memcpy(sorted, rows, sizeof(RestoreRow *) * nrows);
-	qsort(sorted, nrows, sizeof(RestoreRow *), compare_tids);
-	for (int i = 1; i < nrows; i++)
-		if (compare_tids(&sorted[i - 1], &sorted[i]) == 0)
-			sorted[i]->feed.outcome = FEED_PASSED_OVER;
-	for (int i = 0; i < nrows; i++)
-		if (rows[i]->feed.outcome == FEED_PENDING)
-			rows[n++] = rows[i];
-	return n;
-}
-
-/* Look for the rows, and put those that there are back. */
+/* Put those of the rows back that there are. */
 static uint64
 restore_rows(Restore *restore, RestoreRow **rows, int nrows)
 {
 	Feed	   *feed = &restore->feed;
-	int			nwords = restore->reader->nwords;
-	uint64	   *columns = palloc0(sizeof(uint64) * nwords);
-	RestoreRow **found = palloc_extended(sizeof(RestoreRow *) * Max(nrows, 1), MCXT_ALLOC_HUGE);
-	int			nfound = 0;
 	bool		cascade = false;
 	uint64		restored = 0;
 
@@ -444,48 +430,32 @@ restore_rows(Restore *restore, RestoreRow **rows, int nrows)
 	restore->slot = table_slot_create(restore->deleted, NULL);
 	if (restore->history)
 		restore->history_slot = table_slot_create(restore->history, NULL);
-	for (int i = 0; i < nrows; i++)
-	{
-		restore->at = rows[i];
-		rows[i]->feed.outcome = FEED_PASSED_OVER;
-		if (!find_row(restore, rows[i]))
-			continue;
-		rows[i]->feed.outcome = FEED_PENDING;
-		for (int word = 0; word < nwords; word++)
-			columns[word] |= rows[i]->feed.given[word];
-		found[nfound++] = rows[i];
-	}
-	restore->at = NULL;
+
+	feed->rows = (FeedRow **) rows;
+	feed->from = 0;
+	feed->to = nrows;
+	feed->columns = restore->columns;
+	feed->position = -1;
+	restore->running = true;
+	ffs_batch_feed_run(feed, restore->query);
+	restore->running = false;
+
 	ExecDropSingleTupleTableSlot(restore->slot);
 	if (restore->history)
 		ExecDropSingleTupleTableSlot(restore->history_slot);
-	if (nfound == 0)
-		return 0;
-	if (nfound > 1)
-		nfound = drop_duplicates(found, nfound);
-
-	feed->rows = (FeedRow **) found;
-	feed->from = 0;
-	feed->to = nfound;
-	feed->columns = columns;
-	feed->position = -1;
-	restore->running = true;
-	ffs_batch_feed_run(feed, insert_text(restore, columns));
-	restore->running = false;
-
 	PushActiveSnapshot(GetTransactionSnapshot());
-	for (int i = 0; i < nfound; i++)
+	for (int i = 0; i < nrows; i++)
 	{
-		if (found[i]->feed.outcome != FEED_INSERTED)
+		if (rows[i]->feed.outcome != FEED_INSERTED)
 			continue;
-		ffs_base_delete_tid(restore->deleted, &found[i]->tid);
+		ffs_base_delete_tid(restore->deleted, &rows[i]->tid);
 		restored++;
-		cascade |= found[i]->key.cascade;
+		cascade |= rows[i]->key.cascade;
 	}
 	PopActiveSnapshot();
 	CommandCounterIncrement();
 	if (cascade)
-		restored += ffs_batch_restore_cascade(restore->table, found, nfound);
+		restored += ffs_batch_restore_cascade(restore->table, rows, nrows);
 	return restored;
 }
 
@@ -496,7 +466,7 @@ failed_row(Restore *restore)
 	Feed	   *feed = &restore->feed;
 
 	if (!restore->running)
-		return restore->at;
+		return NULL;
 	restore->running = false;
 	ffs_batch_feed_abandon(feed);
 	if (feed->position < feed->from || feed->position >= feed->to)

@@ -45,7 +45,8 @@ typedef struct Restore
 	TupleTableSlot *history_slot;
 	RowReader  *reader;
 	Feed		feed;
-	RestoreRow *at;				/* being looked for */
+	uint64	   *columns;		/* those that deleted rows may have */
+	char	   *query;			/* the INSERT */
 	bool		running;		/* the INSERT is */
 	RestoreRow *failed;			/* after an error: the row it is about, or NULL */
 } Restore;

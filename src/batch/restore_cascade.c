@@ -23,6 +23,7 @@
 #include "utils/xid8.h"
 
 #include "batch/batch.h"
+#include "batch/keyorder.h"
 #include "batch/restore.h"
 
 /* A foreign key that cascades. */
@@ -138,6 +139,34 @@ find_children(const Reference *reference, RestoreRow **parents, int nparents)
 	return result;
 }
 
+/*
+ * In the order of their keys, as all calls lock rows; what a transaction
+ * deleted twice under one key is there once.  The new number of rows.
+ */
+static int
+sort_children(Restore *restore, RestoreRow **rows, int nrows)
+{
+	RowReader  *reader = restore->reader;
+	KeyOrder   *order = ffs_batch_open_order(restore->table->pk_index);
+	int			n = 0;
+
+	for (int i = 0; i < nrows; i++)
+	{
+		FeedRow    *row = &rows[i]->feed;
+
+		row->number = i;
+		row->values = palloc0(sizeof(Datum) * reader->natts);
+		row->nulls = palloc0(sizeof(bool) * reader->natts);
+		row->given = palloc0(sizeof(uint64) * reader->nwords);
+		ffs_batch_key_to_row(row, restore->table, &rows[i]->key);
+	}
+	ffs_batch_sort_rows(order, (FeedRow **) rows, nrows);
+	for (int i = 0; i < nrows; i++)
+		if (i == 0 || !ffs_batch_same_key(order, &rows[n - 1]->feed, &rows[i]->feed))
+			rows[n++] = rows[i];
+	return n;
+}
+
 /* Restore the rows of one foreign key that cascades from `table`. */
 static uint64
 restore_children(FfsTable *table, HeapTuple constraint, RestoreRow **parents, int nparents)
@@ -159,6 +188,7 @@ restore_children(FfsTable *table, HeapTuple constraint, RestoreRow **parents, in
 	foreach(lc, children)
 		rows[n++] = lfirst(lc);
 	restore = ffs_batch_open_restore(reference.child);
+	n = sort_children(restore, rows, n);
 	restored = ffs_batch_restore_rows(restore, rows, n);
 	ffs_batch_close_restore(restore);
 	return restored;
