@@ -23,6 +23,8 @@ GetOptions(\%set, 'client=s', 'pgbench=s', 'row=s', 'quick', 'tiny', 'growth', '
   or exit 2;
 $Bench::Client::program = $set{client} // die "--client is needed\n";
 $| = 1;
+# An end like any other: the temporary folder goes.
+$SIG{$_} = sub { exit 1; } foreach qw(INT TERM HUP);
 binmode STDOUT, ':encoding(UTF-8)';
 
 # How much of everything; a row ends early when it has taken its time.

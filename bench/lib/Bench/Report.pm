@@ -192,7 +192,7 @@ sub growth
 	my $row = $points[0]{row};
 	my @names = map { $_->{name} } @{ $points[0]{row}{cases} };
 	my $throughput = $row->{measure} eq 'throughput';
-	my $head = [ $varied, map { ($_, 'spread') } @names ];
+	my $head = [ $varied, map { ($_, 'spread', "CPU, \x{b5}s") } @names ];
 	my (@lines, %series);
 	foreach my $point (@points)
 	{
@@ -201,12 +201,13 @@ sub growth
 		{
 			if (!$case->{wall} || $case->{lacks})
 			{
-				push @line, $case->{lacks} || 'not measured', '';
+				push @line, $case->{lacks} || 'not measured', '', '';
 				next;
 			}
 			my @values = map { $throughput ? $point->{row}{per} / $_ : 1e6 * $_ / $point->{row}{per} } values %{ $case->{wall} };
 			my ($low, $high) = Bench::Stats::spread(@values);
-			push @line, number(median(@values)), number($low) . '..' . number($high);
+			my $cpu = 1e6 * median(values %{ $case->{cpu} }) / $point->{row}{per};
+			push @line, number(median(@values)), number($low) . '..' . number($high), number($cpu);
 			push @{ $series{ $case->{name} } }, [ $point->{at}, median(@values), $low, $high ];
 		}
 		push @lines, \@line;
