@@ -252,7 +252,7 @@ write_rows(BatchCall *call, int from, int to)
 static bool
 can_check(BatchCall *call)
 {
-	return ffs_batch_can_precheck(call->rel) &&
+	return ffs_batch_can_precheck(call->rel, call->table) &&
 		pg_class_aclcheck(call->table->relid, GetUserId(), ACL_INSERT) == ACLCHECK_OK;
 }
 

@@ -127,9 +127,17 @@ open_reference(Relation rel, const ForeignKeyCacheInfo *key)
 }
 
 bool
-ffs_batch_can_precheck(Relation rel)
+ffs_batch_can_precheck(Relation rel, const FfsTable *table)
 {
-	return rel->rd_rel->relkind == RELKIND_RELATION && !rel->rd_rel->relispartition && !others_come_first(rel);
+	int			attno = -1;
+
+	if (rel->rd_rel->relkind != RELKIND_RELATION || rel->rd_rel->relispartition || others_come_first(rel))
+		return false;
+	/* stamps are what the column's default says, unless somebody took that away */
+	while ((attno = bms_next_member(table->stamp_set, attno)) >= 0)
+		if (!TupleDescAttr(RelationGetDescr(rel), attno - 1)->atthasdef)
+			return false;
+	return true;
 }
 
 Precheck *

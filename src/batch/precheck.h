@@ -18,7 +18,7 @@
 typedef struct Precheck Precheck;
 
 /* False where rows cannot be judged before they are written: triggers may change them, or they go to partitions. */
-extern bool ffs_batch_can_precheck(Relation rel);
+extern bool ffs_batch_can_precheck(Relation rel, const FfsTable *table);
 
 /* A conflict on `arbiter`, a unique index, is none. */
 extern Precheck *ffs_batch_open_precheck(RowReader *reader, Oid arbiter);

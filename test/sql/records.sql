@@ -181,6 +181,38 @@ SELECT count(*) FROM ffs_create_many('parts', '[{"id": 201, "parent": 203}, {"id
 SELECT fails($$SELECT count(*) FROM ffs_create_records((SELECT array_agg(ROW(i, 1)::parts) FROM generate_series(200, 300) i), batch_size => 7)$$);
 SELECT count(*), min(row_number) FROM ffs_create_records((SELECT array_agg(ROW(i, 100)::parts) FROM generate_series(195, 300) i), on_error => 'report', batch_size => 7) WHERE action = 'rejected';
 
+\echo == bad rows of every kind, in batches after bad ones too
+CREATE TABLE kinds (
+    id integer PRIMARY KEY, tenant_id integer NOT NULL, code integer UNIQUE, part integer REFERENCES parts (id), n integer NOT NULL CHECK (n > 0),
+    made timestamptz NOT NULL, twice integer GENERATED ALWAYS AS (100 / (n - 50)) STORED, during int4range,
+    EXCLUDE USING gist (during WITH &&));
+SELECT ffs_manage('kinds', 'scd2', 'tenant_id', columns => '{"created_at": "made"}');
+CREATE VIEW bad_rows AS SELECT i, jsonb_build_object('id', i, 'code', i, 'n', 1, 'part', 100) ||
+    CASE i WHEN 3 THEN '{"n": null}' WHEN 5 THEN '{"n": 0}' WHEN 8 THEN '{"part": -1}' WHEN 13 THEN '{"tenant_id": 2}' WHEN 21 THEN '{"n": 50}'
+           WHEN 34 THEN '{"code": 2}' WHEN 35 THEN '{"id": 2}' WHEN 36 THEN '{"during": "[1,5)"}' WHEN 37 THEN '{"during": "[4,6)"}' WHEN 38 THEN '{"n": "x"}'
+           WHEN 39 THEN '{"part": null}' WHEN 40 THEN '{"code": null, "tenant_id": null}' ELSE '{}' END::jsonb AS data
+    FROM generate_series(1, 60) i;
+BEGIN;
+SELECT ffs_set_tenant('1');
+-- in one batch, in small ones, and one by one: the same
+CREATE FUNCTION reports(size integer) RETURNS TABLE (row_number integer, sqlstate text, message text) LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM kinds;
+    RETURN QUERY SELECT r.row_number, r.sqlstate, r.message FROM ffs_create_many('kinds', (SELECT jsonb_agg(data ORDER BY i) FROM bad_rows), on_error => 'report', batch_size => size) r WHERE action <> 'inserted';
+END $$;
+SELECT * FROM reports(1000);
+SELECT count(*), sum(twice) FROM kinds;
+CREATE TEMP TABLE first ON COMMIT DROP AS SELECT * FROM reports(1000);
+SELECT size, (SELECT count(*) FROM (SELECT * FROM reports(size) EXCEPT SELECT * FROM first) d), (SELECT count(*) FROM kinds) FROM unnest('{1, 2, 7, 20, 59}'::integer[]) size;
+-- upserts: of what is there, and of what is not
+SELECT action, sqlstate, count(*) FROM ffs_create_many('kinds', (SELECT jsonb_agg(data ORDER BY i) FROM bad_rows), 'update', 'report', 7) GROUP BY 1, 2 ORDER BY 1, 2;
+SELECT action, sqlstate, count(*) FROM ffs_create_many('kinds', (SELECT jsonb_agg(data ORDER BY i) FROM bad_rows), 'update', 'report', 7, '{code}') GROUP BY 1, 2 ORDER BY 1, 2;
+SELECT action, sqlstate, count(*) FROM ffs_create_many('kinds', (SELECT jsonb_agg(data ORDER BY i) FROM bad_rows), 'skip', 'report', 7, '{code}') GROUP BY 1, 2 ORDER BY 1, 2;
+-- nothing can be told before where our stamps' defaults are gone
+ALTER TABLE kinds ALTER made DROP DEFAULT;
+SELECT size, (SELECT count(*) FROM (SELECT * FROM reports(size) EXCEPT SELECT * FROM first) d), (SELECT count(*) FROM kinds) FROM unnest('{7, 1000}'::integer[]) size;
+COMMIT;
+
 \echo == errors of the transaction end the statement, wherever they come, and nothing but the statement
 CREATE FUNCTION try_again(text) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
