@@ -10,7 +10,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT = qw(ffs_node ffs_tables ffs_load_script ffs_laws ffs_laws_ok ffs_state test_dir);
+our @EXPORT = qw(ffs_node ffs_tables ffs_load_script ffs_laws ffs_laws_ok ffs_state ffs_session test_dir);
 
 sub test_dir { return File::Spec->rel2abs(dirname(__FILE__) . '/..'); }
 
@@ -89,6 +89,13 @@ SQL
 	return;
 }
 
+# A psql that stays, with a look at its backend; see Ffs::Session.
+sub ffs_session
+{
+	my ($node, $database) = @_;
+	return Ffs::Session->new($node->connstr($database // 'postgres'));
+}
+
 # What breaks a law, one a line; '' where all hold.
 sub ffs_laws
 {
@@ -120,6 +127,71 @@ SELECT string_agg(format('%s: %s', r, x.d[1]::text), E'\n' ORDER BY r::text)
            'SELECT count(*) || '' '' || coalesce(md5(string_agg(t::text, chr(10) ORDER BY t::text)), '''') AS d FROM %s t', r), false, true, ''))) AS x(d)
  WHERE r IS NOT NULL
 SQL
+}
+
+package Ffs::Session;
+use IO::Select;
+use IPC::Open2;
+use POSIX ();
+use Time::HiRes qw(time);
+
+sub new
+{
+	my ($class, $connstr) = @_;
+	my $self = bless { n => 0 }, $class;
+	$self->{psql} = open2($self->{out}, $self->{in},
+		"exec psql -X -q -A -t -v VERBOSITY=verbose -v SHOW_CONTEXT=never -d '$connstr' 2>&1");
+	binmode $self->{out};
+	$self->{pid} = $self->query('SELECT pg_backend_pid()');
+	return $self;
+}
+
+# Runs SQL, gives what psql says; $while, if given, is called every 10 ms meanwhile.
+sub query
+{
+	my ($self, $sql, $while) = @_;
+	my $mark = 'done ' . ++$self->{n};
+	print { $self->{in} } "$sql;\n\\echo $mark\n";
+	$self->{in}->flush;
+	my $select = IO::Select->new($self->{out});
+	my $said = '';
+	while ($said !~ /^$mark$/m)
+	{
+		if ($select->can_read($while ? 0.01 : undef))
+		{
+			last if !sysread($self->{out}, $said, 65536, length $said);
+		}
+		$while->($self) if $while;
+	}
+	$said =~ s/^$mark\n//m;
+	chomp $said;
+	return $said;
+}
+
+# Seconds of CPU that the backend has used.
+sub cpu
+{
+	my ($self) = @_;
+	open my $in, '<', "/proc/$self->{pid}/stat" or return 0;
+	my @fields = split ' ', <$in> =~ s/^.*\) //r;
+	return ($fields[11] + $fields[12]) / POSIX::sysconf(&POSIX::_SC_CLK_TCK);
+}
+
+# Megabytes of memory that are the backend's own (not those shared with others).
+sub memory
+{
+	my ($self) = @_;
+	open my $in, '<', "/proc/$self->{pid}/status" or return 0;
+	my ($kb) = join('', <$in>) =~ /^RssAnon:\s+(\d+)/m;
+	return ($kb // 0) / 1024;
+}
+
+sub close
+{
+	my ($self) = @_;
+	close $self->{in};
+	waitpid $self->{psql}, 0;
+	return;
 }
 
 1;
