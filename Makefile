@@ -2,6 +2,7 @@
 #
 #   make demo    install what is missing, build, load real data, show it
 #   make test    install what is missing, build, run every test
+#   make soak    install what is missing, build, run the random and the big tests for an hour
 #   make bench   install what is missing, build, measure beside the peers (bench/README.md)
 #   make; make install; make installcheck   the usual PGXS targets
 
@@ -36,10 +37,10 @@ PG_CFLAGS += -Wno-unknown-warning-option -Wno-ignored-optimization-argument -Wno
 	-Wno-unused-parameter -Wno-cast-function-type -Wno-cast-function-type-mismatch
 endif
 
-ifneq (,$(filter demo test bench,$(MAKECMDGOALS)))
-demo test bench:
+ifneq (,$(filter demo test bench soak,$(MAKECMDGOALS)))
+demo test bench soak:
 	@scripts/$@
-.PHONY: demo test bench
+.PHONY: demo test bench soak
 else
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
