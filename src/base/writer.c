@@ -778,7 +778,8 @@ ffs_base_writer_put(FfsWriter *writer, HeapTuple tuple)
 		writer->slots[writer->nslots++] = MakeSingleTupleTableSlot(writer->desc, &TTSOpsHeapTuple);
 		MemoryContextSwitchTo(old);
 	}
-	ExecStoreHeapTuple(tuple, writer->slots[writer->nrows++], false);
+	/* the slot's own: it would be copied when it is written otherwise */
+	ExecStoreHeapTuple(tuple, writer->slots[writer->nrows++], true);
 	writer->bytes += tuple->t_len;
 	if (writer->nrows == CHUNK_ROWS || writer->bytes >= CHUNK_BYTES)
 		write_chunk(writer, false);

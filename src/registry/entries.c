@@ -21,6 +21,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
+#include "utils/guc.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -29,6 +30,7 @@
 
 #include "base/errors.h"
 #include "registry/internal.h"
+#include "registry/key.h"
 
 /* The change of one entry: new values for columns of the tuple; false: it stays as it is. */
 typedef bool (*EntryChange) (HeapTuple entry, TupleDesc desc, int *ncols, int *cols,
@@ -401,6 +403,7 @@ ffs_registry_audit_new_column(FfsManaged *m, const char *column)
 	bool		forced = rel->rd_rel->relforcerowsecurity;
 	Relation	audit = table_open(m->audit, RowExclusiveLock);
 	StringInfoData query;
+	int			guc_level;
 
 	table_close(rel, NoLock);
 	initStringInfo(&query);
@@ -416,7 +419,9 @@ ffs_registry_audit_new_column(FfsManaged *m, const char *column)
 
 	if (forced)
 		ffs_base_run(SPI_OK_UTILITY, "ALTER TABLE %s NO FORCE ROW LEVEL SECURITY", table);
+	guc_level = ffs_registry_begin_plain_output();
 	add_entries(audit, query.data);
+	AtEOXact_GUC(false, guc_level);
 	if (forced)
 		ffs_base_run(SPI_OK_UTILITY, "ALTER TABLE %s FORCE ROW LEVEL SECURITY", table);
 	table_close(audit, NoLock);

@@ -439,6 +439,24 @@ prints_alike_everywhere(Oid type)
 		type == NUMERICOID || type == BOOLOID;
 }
 
+int
+ffs_registry_begin_plain_output(void)
+{
+	int			guc_level = NewGUCNestLevel();
+
+	(void) set_config_option("timezone", "UTC", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("datestyle", "ISO", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("intervalstyle", "postgres", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("extra_float_digits", "3", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("bytea_output", "hex", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	return guc_level;
+}
+
 Jsonb *
 ffs_registry_key_to_jsonb(const FfsTable *table, const Datum *values)
 {
@@ -450,17 +468,7 @@ ffs_registry_key_to_jsonb(const FfsTable *table, const Datum *values)
 	{
 		if (prints_alike_everywhere(get_atttype(table->relid, table->key[i])))
 			continue;
-		guc_level = NewGUCNestLevel();
-		(void) set_config_option("timezone", "UTC", PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
-		(void) set_config_option("datestyle", "ISO", PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
-		(void) set_config_option("intervalstyle", "postgres", PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
-		(void) set_config_option("extra_float_digits", "3", PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
-		(void) set_config_option("bytea_output", "hex", PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
+		guc_level = ffs_registry_begin_plain_output();
 	}
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);

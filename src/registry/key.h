@@ -47,6 +47,12 @@ extern Datum ffs_registry_key_value(const FfsTable *table, int n, Oid type, Datu
  */
 extern Jsonb *ffs_registry_key_to_jsonb(const FfsTable *table, const Datum *values);
 
+/*
+ * From here to AtEOXact_GUC(false, result), values print in a form that no
+ * setting of the session changes, and that gives back the very value.
+ */
+extern int	ffs_registry_begin_plain_output(void);
+
 /* A datum as to_jsonb() makes it; never NULL. */
 extern Datum ffs_registry_to_jsonb(Oid type, Datum value);
 

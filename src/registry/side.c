@@ -19,11 +19,13 @@
 #include "parser/parse_func.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/ruleutils.h"
 #include "utils/syscache.h"
 
 #include "registry/internal.h"
+#include "registry/key.h"
 
 const char *ffs_registry_history_special[] = {
 	"valid_to", "end_operation", "ended_by", "end_transaction_id", "is_current", NULL
@@ -223,6 +225,7 @@ make_audit(FfsManaged *m)
 	TupleDesc	desc = ffs_registry_columns_of(m->relid);
 	List	   *key = ffs_registry_key_of(m->relid);
 	List	   *columns = list_copy(key);
+	int			guc_level;
 	StringInfoData buf;
 	ListCell   *lc;
 
@@ -257,11 +260,17 @@ make_audit(FfsManaged *m)
 	m->audit = created(m, name);
 
 	/* The rows that are there are where its story begins. */
+	initStringInfo(&buf);
+	foreach(lc, m->exclude)
+		appendStringInfo(&buf, "%s%s", buf.len > 0 ? ", " : "", quote_literal_cstr(lfirst(lc)));
+	guc_level = ffs_registry_begin_plain_output();
 	ffs_base_run(SPI_OK_INSERT,
 				 "INSERT INTO %s (%s, operation, new_value, changed_at, changed_by, transaction_id)"
-				 " SELECT %s, 'baseline', pg_catalog.to_jsonb(ffs_row.*), ffstorage.stamp_time(),"
+				 " SELECT %s, 'baseline', pg_catalog.to_jsonb(ffs_row.*)"
+				 " OPERATOR(pg_catalog.-) ARRAY[%s]::pg_catalog.text[], ffstorage.stamp_time(),"
 				 " ffstorage.stamp_actor(), ffstorage.stamp_xid() FROM %s ffs_row",
-				 table, name_list(columns), name_list(columns), ffs_base_relation_name(m->relid));
+				 table, name_list(columns), name_list(columns), buf.data, ffs_base_relation_name(m->relid));
+	AtEOXact_GUC(false, guc_level);
 }
 
 static void

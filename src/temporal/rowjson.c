@@ -20,10 +20,14 @@
 
 #include "catalog/pg_type.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "utils/builtins.h"
+#include "utils/bytea.h"
 #include "utils/datetime.h"
+#include "utils/float.h"
 #include "utils/fmgroids.h"
+#include "utils/guc.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
@@ -31,6 +35,7 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
+#include "registry/key.h"
 #include "temporal/rowjson.h"
 
 /* What a value is made of. */
@@ -48,11 +53,20 @@ typedef enum ValueKind
 	VALUE_OTHER					/* what to_jsonb() says */
 } ValueKind;
 
+/* The settings that a type's output may hang on. */
+#define PRINTS_BY_FLOAT_DIGITS		1
+#define PRINTS_BY_INTERVAL_STYLE	2
+#define PRINTS_BY_BYTEA_OUTPUT		4
+#define PRINTS_BY_TIME_ZONE			8	/* or DateStyle */
+#define PRINTS_BY_ANY				15
+
 struct FfsValueJson
 {
 	ValueKind	kind;
 	Oid			type;			/* under any domain */
-	FmgrInfo	to_jsonb;		/* VALUE_OTHER */
+	/* VALUE_OTHER */
+	FmgrInfo	to_jsonb;
+	int			settings;		/* PRINTS_BY_… */
 	/* VALUE_TIME: the last one, as many rows have the same */
 	bool		known;
 	Datum		time;
@@ -80,6 +94,52 @@ struct FfsRowJson
 #define DATA_START(n)	((int) (VARHDRSZ + sizeof(uint32) + 2 * (n) * sizeof(JEntry)))
 
 /* ---- values ---- */
+
+static int
+settings_of(Oid type)
+{
+	Oid			element = get_base_element_type(type);
+
+	if (OidIsValid(element))
+		return settings_of(element);
+	type = getBaseType(type);
+	if (type_is_enum(type))
+		return 0;
+	switch (type)
+	{
+		case BOOLOID:
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case NUMERICOID:
+		case TEXTOID:
+		case VARCHAROID:
+		case BPCHAROID:
+		case NAMEOID:
+		case UUIDOID:
+		case JSONOID:
+		case JSONBOID:
+		case INETOID:
+		case CIDROID:
+		case BITOID:
+		case VARBITOID:
+		case TIMEOID:
+			return 0;
+		case FLOAT4OID:
+		case FLOAT8OID:
+			return PRINTS_BY_FLOAT_DIGITS;
+		case INTERVALOID:
+			return PRINTS_BY_INTERVAL_STYLE;
+		case BYTEAOID:
+			return PRINTS_BY_BYTEA_OUTPUT;
+		case DATEOID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+			return PRINTS_BY_TIME_ZONE;
+		default:
+			return PRINTS_BY_ANY;
+	}
+}
 
 FfsValueJson *
 ffs_temporal_value_layout(Oid type)
@@ -124,6 +184,7 @@ ffs_temporal_value_layout(Oid type)
 		default:
 			/* to_jsonb() asks the call's expression which type it is given */
 			layout->kind = VALUE_OTHER;
+			layout->settings = settings_of(layout->type);
 			fmgr_info(F_TO_JSONB, &layout->to_jsonb);
 			fmgr_info_set_expr((Node *) makeFuncExpr(F_TO_JSONB, JSONBOID,
 													 list_make1(makeNullConst(layout->type, -1, InvalidOid)),
@@ -273,6 +334,27 @@ append_jsonb(StringInfo buf, Jsonb *jsonb)
 	}
 }
 
+/*
+ * What the server makes of a value of any other type, which hangs on settings
+ * of the session: not what is kept.
+ */
+static Datum
+other_jsonb(FfsValueJson *layout, Datum value)
+{
+	int			by = layout->settings;
+	bool		plain = (!(by & PRINTS_BY_FLOAT_DIGITS) || extra_float_digits > 0) &&
+		(!(by & PRINTS_BY_INTERVAL_STYLE) || IntervalStyle == INTSTYLE_POSTGRES) &&
+		(!(by & PRINTS_BY_BYTEA_OUTPUT) || bytea_output == BYTEA_OUTPUT_HEX) &&
+		(!(by & PRINTS_BY_TIME_ZONE) ||
+		 (DateStyle == USE_ISO_DATES && strcmp(pg_get_timezone_name(session_timezone), "UTC") == 0));
+	int			guc_level = plain ? 0 : ffs_registry_begin_plain_output();
+	Datum		result = FunctionCall1(&layout->to_jsonb, value);
+
+	if (!plain)
+		AtEOXact_GUC(false, guc_level);
+	return result;
+}
+
 /* Put a value's bytes behind what is there, and say of what kind they are. */
 static JEntry
 append_value(StringInfo buf, FfsValueJson *layout, Datum value)
@@ -308,7 +390,7 @@ append_value(StringInfo buf, FfsValueJson *layout, Datum value)
 			kind = append_jsonb(buf, (Jsonb *) flat);
 			break;
 		default:
-			return append_jsonb(buf, DatumGetJsonbP(FunctionCall1(&layout->to_jsonb, value)));
+			return append_jsonb(buf, DatumGetJsonbP(other_jsonb(layout, value)));
 	}
 	if ((Pointer) flat != DatumGetPointer(value))
 		pfree(flat);
@@ -336,7 +418,7 @@ ffs_temporal_value_jsonb(FfsValueJson *layout, Datum value, bool isnull, StringI
 	if (!isnull && layout->kind == VALUE_JSONB)
 		return PointerGetDatum(PG_DETOAST_DATUM(value));
 	if (!isnull && layout->kind == VALUE_OTHER)
-		return FunctionCall1(&layout->to_jsonb, value);
+		return other_jsonb(layout, value);
 
 	resetStringInfo(buf);
 	enlargeStringInfo(buf, 64);
