@@ -102,6 +102,7 @@ struct BatchCall
 	int		   *before;			/* by row number - 1: the row that has the same key, NULL while none is known */
 	struct BatchResult *result;
 	int			checking;		/* rows are checked first in so many more batches; -1: there is no telling */
+	bool		check_begun;
 	int			check_what;		/* besides the row itself: FFS_CHECK_ */
 };
 

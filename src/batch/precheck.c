@@ -15,6 +15,7 @@
 #include "catalog/index.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_constraint.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_trigger.h"
 #include "executor/executor.h"
@@ -67,6 +68,25 @@ others_come_first(Relation rel)
 
 		if (TRIGGER_FOR_BEFORE(trigger->tgtype) && TRIGGER_FOR_ROW(trigger->tgtype) &&
 			TRIGGER_FOR_INSERT(trigger->tgtype) && get_func_namespace(trigger->tgfoid) != schema)
+			return true;
+	}
+	return false;
+}
+
+/* The same of any partition. */
+static bool
+others_come_first_below(Relation root)
+{
+	List	   *relids = find_all_inheritors(RelationGetRelid(root), AccessShareLock, NULL);
+	ListCell   *lc;
+
+	foreach(lc, relids)
+	{
+		Relation	rel = table_open(lfirst_oid(lc), NoLock);
+		bool		found = others_come_first(rel) || rel->rd_rel->relkind == RELKIND_FOREIGN_TABLE;
+
+		table_close(rel, NoLock);
+		if (found)
 			return true;
 	}
 	return false;
@@ -131,7 +151,8 @@ ffs_batch_can_precheck(Relation rel, const FfsTable *table)
 {
 	int			attno = -1;
 
-	if (rel->rd_rel->relkind != RELKIND_RELATION || rel->rd_rel->relispartition || others_come_first(rel))
+	if (rel->rd_rel->relispartition || others_come_first(rel) ||
+		(rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE && others_come_first_below(rel)))
 		return false;
 	/* stamps are what the column's default says, unless somebody took that away */
 	while ((attno = bms_next_member(table->stamp_set, attno)) >= 0)
@@ -154,7 +175,9 @@ ffs_batch_open_precheck(RowReader *reader, Oid arbiter)
 	check->estate = CreateExecutorState();
 	check->rri = makeNode(ResultRelInfo);
 	InitResultRelInfo(check->rri, rel, 0, NULL, 0);
-	ExecOpenIndices(check->rri, true);
+	/* of a partitioned table, the partitions' indexes are looked into when a row is written */
+	if (rel->rd_rel->relkind == RELKIND_RELATION)
+		ExecOpenIndices(check->rri, true);
 	for (int i = 0; i < check->rri->ri_NumIndices; i++)
 	{
 		Form_pg_index form = check->rri->ri_IndexRelationDescs[i]->rd_index;
@@ -312,7 +335,8 @@ ffs_batch_close_precheck(Precheck *check)
 		index_close(reference->index, AccessShareLock);
 		table_close(reference->parent, AccessShareLock);
 	}
-	ExecCloseIndices(check->rri);
+	if (check->rri->ri_NumIndices > 0)
+		ExecCloseIndices(check->rri);
 	ExecDropSingleTupleTableSlot(check->slot);
 	FreeExecutorState(check->estate);
 }

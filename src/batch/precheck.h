@@ -17,7 +17,10 @@
 
 typedef struct Precheck Precheck;
 
-/* False where rows cannot be judged before they are written: triggers may change them, or they go to partitions. */
+/*
+ * False where rows cannot be judged before they are written: triggers may
+ * change them.  Of rows that go to partitions, unique keys are not judged.
+ */
 extern bool ffs_batch_can_precheck(Relation rel, const FfsTable *table);
 
 /* A conflict on `arbiter`, a unique index, is none. */

@@ -220,13 +220,28 @@ static struct
 }			troubles[8];
 static int	next_trouble = 0;
 
+/* False, once and for all, if there is no telling. */
+static bool
+begin_checking(BatchCall *call)
+{
+	if (call->check_begun)
+		return true;
+	if (!call->methods->can_check(call))
+	{
+		call->checking = -1;
+		return false;
+	}
+	call->methods->begin_check(call);
+	call->check_begun = true;
+	return true;
+}
+
 void
 ffs_batch_recall_trouble(BatchCall *call)
 {
-	call->checking = -1;
-	if (!call->report || call->methods->can_check == NULL || !call->methods->can_check(call))
+	call->checking = call->report && call->methods->can_check != NULL ? 0 : -1;
+	if (call->checking < 0)
 		return;
-	call->checking = call->check_what = 0;
 	for (int i = 0; i < (int) lengthof(troubles); i++)
 		if (troubles[i].relid == call->table->relid)
 		{
@@ -234,7 +249,7 @@ ffs_batch_recall_trouble(BatchCall *call)
 			call->check_what = troubles[i].what;
 		}
 	if (call->checking > 0)
-		call->methods->begin_check(call);
+		begin_checking(call);
 }
 
 void
@@ -308,7 +323,19 @@ check_rows(BatchCall *call, int from, int to)
 	int			left = from;
 
 	while ((error = ffs_batch_try(call, check_work, &checked)) != NULL)
-		ffs_batch_reject(call, rows[checked.at++], error);
+	{
+		FeedRow    *row = rows[checked.at++];
+
+		/* a partition says it by its own name; a violation is not to be counted twice */
+		if (call->rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE &&
+			error->sqlerrcode != FFS_ERRCODE_TENANT_VIOLATION)
+		{
+			row->doubtful = true;
+			FreeErrorData(error);
+		}
+		else
+			ffs_batch_reject(call, row, error);
+	}
 	for (int i = from; i < to; i++)
 		if (rows[i]->sqlstate == 0)
 			rows[left++] = rows[i];
@@ -362,20 +389,28 @@ write_unchecked(BatchCall *call, int from, int to)
 	ErrorData  *error = try_write(call, from, to);
 	int			at = call->feed.position;
 	int			what;
+	bool		can_check;
+	bool		its_own;
 
 	if (error == NULL)
 		return;
 	what = check_for(error->sqlerrcode);
-	/* what no other row decides is this row's, and is not to be counted twice */
-	if (at >= from && at < to && what == FFS_CHECK_ROW)
+	can_check = begin_checking(call);
+
+	/*
+	 * What no other row decides is this row's, and tenant violations are not
+	 * to be counted twice.
+	 */
+	its_own = at >= from && at < to && what == FFS_CHECK_ROW &&
+		(can_check || error->sqlerrcode == FFS_ERRCODE_TENANT_VIOLATION);
+	if (its_own)
 		ffs_batch_reject(call, call->feed.rows[at], error);
-	if (at >= from && (call->check_what & what) == 0)
+	if (at >= from && can_check && (call->check_what & what) == 0)
 	{
-		call->methods->begin_check(call);
 		call->check_what |= what;
 		write_checked(call, from, to);
 	}
-	else if (at >= from && at < to && what == FFS_CHECK_ROW)
+	else if (its_own)
 	{
 		write_rows(call, from, at);
 		write_rows(call, at + 1, to);
@@ -400,6 +435,8 @@ ffs_batch_write_batch(BatchCall *call, int n)
 		write_checked(call, 0, n);
 	else
 		write_unchecked(call, 0, n);
+	if (call->checking < 0)
+		return;
 	if (call->rejected > rejected)
 		call->checking = CHECK_BATCHES;
 	else if (call->checking > 0)

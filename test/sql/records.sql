@@ -211,6 +211,15 @@ SELECT action, sqlstate, count(*) FROM ffs_create_many('kinds', (SELECT jsonb_ag
 -- nothing can be told before where our stamps' defaults are gone
 ALTER TABLE kinds ALTER made DROP DEFAULT;
 SELECT size, (SELECT count(*) FROM (SELECT * FROM reports(size) EXCEPT SELECT * FROM first) d), (SELECT count(*) FROM kinds) FROM unnest('{7, 1000}'::integer[]) size;
+-- partitions
+CREATE TABLE split (LIKE kinds INCLUDING GENERATED INCLUDING CONSTRAINTS, PRIMARY KEY (id), FOREIGN KEY (part) REFERENCES parts (id)) PARTITION BY HASH (id);
+CREATE TABLE split_0 PARTITION OF split FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+CREATE TABLE split_1 PARTITION OF split FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+CREATE UNIQUE INDEX ON split_1 (code) WHERE code = 2;
+ALTER TABLE split ALTER made SET DEFAULT now(), DROP COLUMN version, DROP COLUMN valid_from, DROP COLUMN transaction_id;
+SELECT ffs_manage('split', 'scd2', 'tenant_id', columns => '{"created_at": "made"}');
+SELECT row_number, sqlstate, message FROM ffs_create_many('split', (SELECT jsonb_agg(data ORDER BY i) FROM bad_rows), on_error => 'report', batch_size => 7) r WHERE action <> 'inserted';
+SELECT action, sqlstate, count(*) FROM ffs_create_many('split', (SELECT jsonb_agg(data || '{"n": 2}' ORDER BY i) FROM bad_rows WHERE i % 2 = 0), on_error => 'report') GROUP BY 1, 2 ORDER BY 1, 2;
 COMMIT;
 
 \echo == errors of the transaction end the statement, wherever they come, and nothing but the statement
