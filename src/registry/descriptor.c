@@ -311,11 +311,11 @@ map_side_table(FfsTable *table, Relation rel, Oid side, bool whole,
 	*map_out = map;
 }
 
-/* The indexes of the history table that the write path looks into. */
+/* The indexes of the history or audit table that the write path looks into. */
 static void
-find_history_indexes(FfsTable *table)
+find_past_indexes(FfsTable *table, Oid relid, const AttrNumber *map, Oid *pk, Oid *ended)
 {
-	Relation	rel = try_relation_open(table->history, AccessShareLock);
+	Relation	rel = try_relation_open(relid, AccessShareLock);
 	List	   *indexes;
 	ListCell   *lc;
 
@@ -331,17 +331,17 @@ find_history_indexes(FfsTable *table)
 			continue;
 		index = (Form_pg_index) GETSTRUCT(tuple);
 		if (index->indisvalid && index->indisprimary)
-			table->history_pk = index->indexrelid;
-		else if (index->indisvalid && index->indnkeyatts == 1 &&
+			*pk = index->indexrelid;
+		else if (index->indisvalid && index->indnkeyatts == 2 &&
 				 !heap_attisnull(tuple, Anum_pg_index_indpred, NULL) &&
-				 index->indkey.values[0] > 0 &&
-				 table->history_map != NULL &&
-				 table->history_map[index->indkey.values[0] - 1] == FFS_FROM_END_TIME)
-			table->history_ended = index->indexrelid;
+				 index->indkey.values[0] > 0 && index->indkey.values[1] > 0 && map != NULL &&
+				 map[index->indkey.values[0] - 1] == FFS_FROM_END_TIME &&
+				 map[index->indkey.values[1] - 1] == FFS_FROM_XID)
+			*ended = index->indexrelid;
 		ReleaseSysCache(tuple);
 	}
 	list_free(indexes);
-	if (!OidIsValid(table->history_pk) || !OidIsValid(table->history_ended))
+	if (!OidIsValid(*pk) || !OidIsValid(*ended))
 		mark_out_of_step(table, psprintf("\"%s\" lacks its primary key or its index on ended lives.",
 										 RelationGetRelationName(rel)));
 	relation_close(rel, AccessShareLock);
@@ -525,7 +525,7 @@ build_descriptor(Oid relid)
 	{
 		map_side_table(table, rel, table->history, true, history_columns,
 					   &table->history_desc, &table->history_map);
-		find_history_indexes(table);
+		find_past_indexes(table, table->history, table->history_map, &table->history_pk, &table->history_ended);
 	}
 	if (OidIsValid(table->deleted))
 		map_side_table(table, rel, table->deleted, true, deleted_columns,
@@ -536,6 +536,7 @@ build_descriptor(Oid relid)
 
 		map_side_table(table, rel, table->audit, false, audit_columns,
 					   &table->audit_desc, &table->audit_map);
+		find_past_indexes(table, table->audit, table->audit_map, &table->audit_pk, &table->audit_ended);
 		sequences = getOwnedSequences(table->audit);
 		if (list_length(sequences) == 1)
 			table->audit_sequence = linitial_oid(sequences);

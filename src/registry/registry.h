@@ -95,6 +95,8 @@ typedef struct FfsTable
 	Oid			deleted;
 	Oid			history_pk;		/* its index on (key, valid_from) */
 	Oid			history_ended;	/* its partial index on the ends of lives */
+	Oid			audit_pk;		/* the same of the audit table: (key, entry_id) */
+	Oid			audit_ended;
 	Oid			audit_sequence; /* gives entry_id */
 
 	/*

@@ -206,7 +206,7 @@ make_history(FfsManaged *m)
 				 "CREATE TABLE %s (%svalid_to timestamptz NOT NULL, end_operation text NOT NULL,"
 				 " ended_by text, end_transaction_id xid8 NOT NULL, PRIMARY KEY (%s, %s))",
 				 table, buf.data, name_list(ffs_registry_key_of(m->relid)), valid_from);
-	ffs_base_run(SPI_OK_UTILITY, "CREATE INDEX %s ON %s (valid_to) WHERE end_operation <> 'update'",
+	ffs_base_run(SPI_OK_UTILITY, "CREATE INDEX %s ON %s (valid_to, end_transaction_id) WHERE end_operation <> 'update'",
 				 index_name(m, name, "_ended"), table);
 	ffs_base_run(SPI_OK_UTILITY, "CREATE INDEX %s ON %s USING brin (%s, valid_to)",
 				 index_name(m, name, "_times"), table, valid_from);
@@ -251,9 +251,11 @@ make_audit(FfsManaged *m)
 				 " PRIMARY KEY (%s, entry_id))",
 				 table, quote_literal_cstr(qualified(m, sequence)), buf.data, name_list(key));
 	ffs_base_run(SPI_OK_UTILITY, "ALTER SEQUENCE %s OWNED BY %s.entry_id", qualified(m, sequence), table);
-	/* one btree: a second costs a tenth of an UPDATE; entries lie in the order of time and number */
+	/* one btree of all entries: a second costs a tenth of an UPDATE; entries lie in the order of time and number */
 	ffs_base_run(SPI_OK_UTILITY, "CREATE INDEX %s ON %s USING brin (changed_at, entry_id)",
 				 index_name(m, name, "_changed_at"), table);
+	ffs_base_run(SPI_OK_UTILITY, "CREATE INDEX %s ON %s (changed_at, transaction_id) WHERE new_value IS NULL",
+				 index_name(m, name, "_ended"), table);
 	ffs_base_run(SPI_OK_UTILITY, "COMMENT ON TABLE %s IS %s", table,
 				 quote_literal_cstr(psprintf("changes to the rows of %s, kept by ffstorage; append only",
 											 ffs_base_relation_name(m->relid))));

@@ -9,9 +9,6 @@
  * the stamps alone, for a version; the columns alone would be fooled by xids
  * that a dump brought from another cluster.
  *
- * The ends of lives are looked for with SnapshotSelf: the question is what has
- * been committed by now, not what our snapshot sees.
- *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -82,8 +79,8 @@ ffs_temporal_is_own_version(FfsTable *table, HeapTuple tuple, TupleDesc desc)
 	return !isnull && DatumGetTimestampTz(value) >= ffs_temporal_now();
 }
 
-static TimestampTz
-time_attribute(HeapTuple tuple, AttrNumber attno, TupleDesc desc, TimestampTz otherwise)
+TimestampTz
+ffs_temporal_time_attribute(HeapTuple tuple, AttrNumber attno, TupleDesc desc, TimestampTz otherwise)
 {
 	bool		isnull;
 	Datum		value = heap_getattr(tuple, attno, desc, &isnull);
@@ -105,9 +102,8 @@ ffs_temporal_same_value(TupleDesc desc, AttrNumber attno, Datum a, bool anull, D
 
 /* ---- rows for side tables ---- */
 
-/* The column of a side table that comes from `source`. */
-static AttrNumber
-side_attribute(TupleDesc desc, const AttrNumber *map, AttrNumber source)
+AttrNumber
+ffs_temporal_side_attribute(TupleDesc desc, const AttrNumber *map, AttrNumber source)
 {
 	for (int i = 0; i < desc->natts; i++)
 	{
@@ -309,98 +305,6 @@ ffs_temporal_key_jsonb(FfsTable *table, HeapTuple tuple, TupleDesc desc)
 	return JsonbPGetDatum(ffs_registry_key_to_jsonb(table, values));
 }
 
-/* ---- ends of lives ---- */
-
-/* False where one of them is NULL: there is no such key, and the constraint will say so. */
-static bool
-key_values(FfsTable *table, HeapTuple tuple, TupleDesc desc, Datum *values)
-{
-	for (int i = 0; i < table->nkeys; i++)
-	{
-		bool		isnull;
-
-		values[i] = heap_getattr(tuple, table->key[i], desc, &isnull);
-		if (isnull)
-			return false;
-	}
-	return true;
-}
-
-/*
- * The closed version of this key with the greatest valid_from, in a slot that
- * the caller drops; NULL where there is none.
- */
-static TupleTableSlot *
-last_closed_version(FfsTable *table, Relation history, HeapTuple tuple, TupleDesc desc)
-{
-	Relation	index = index_open(table->history_pk, AccessShareLock);
-	TupleTableSlot *slot = table_slot_create(history, NULL);
-	Datum		key[INDEX_MAX_KEYS];
-
-	if (!key_values(table, tuple, desc, key) ||
-		!ffs_base_fetch_by_key(history, index, table->nkeys, key, SnapshotSelf, true, slot))
-	{
-		ExecDropSingleTupleTableSlot(slot);
-		slot = NULL;
-	}
-	index_close(index, AccessShareLock);
-	return slot;
-}
-
-static Datum
-slot_value(TupleTableSlot *slot, const AttrNumber *map, AttrNumber source)
-{
-	bool		isnull;
-	Datum		value = slot_getattr(slot, side_attribute(slot->tts_tupleDescriptor, map, source), &isnull);
-
-	if (isnull)
-		elog(ERROR, "null in a closed version");
-	return value;
-}
-
-void
-ffs_temporal_amend_end(FfsTable *table, HeapTuple old, TupleDesc desc, const char *operation)
-{
-	Relation	history;
-	TupleTableSlot *slot;
-
-	/* what this statement has written must be there, and from an earlier command */
-	ffs_temporal_buffer_flush(table->rootid);
-	CommandCounterIncrement();
-
-	history = table_open(table->history, RowExclusiveLock);
-	slot = last_closed_version(table, history, old, desc);
-	if (slot != NULL)
-	{
-		Datum		xid = slot_value(slot, table->history_map, FFS_FROM_XID);
-		Datum		op = slot_value(slot, table->history_map, FFS_FROM_OPERATION);
-		Datum		end = slot_value(slot, table->history_map, FFS_FROM_END_TIME);
-
-		if (FullTransactionIdEquals(DatumGetFullTransactionId(xid), ffs_temporal_xid()) &&
-			strcmp(TextDatumGetCString(op), "update") == 0 &&
-			DatumGetTimestampTz(end) == time_attribute(old, table->stamp[FFS_VALID_FROM], desc, 0))
-		{
-			TupleTableSlot *amended = table_slot_create(history, NULL);
-			HeapTuple	tuple = ExecCopySlotHeapTuple(slot);
-			int			cols[2];
-			Datum		values[2];
-			bool		nulls[2] = {false, false};
-
-			cols[0] = side_attribute(slot->tts_tupleDescriptor, table->history_map, FFS_FROM_OPERATION);
-			cols[1] = side_attribute(slot->tts_tupleDescriptor, table->history_map, FFS_FROM_ACTOR);
-			values[0] = CStringGetTextDatum(operation);
-			values[1] = ffs_temporal_actor_datum();
-			tuple = heap_modify_tuple_by_cols(tuple, slot->tts_tupleDescriptor, 2, cols, values, nulls);
-			ExecForceStoreHeapTuple(tuple, amended, false);
-			ffs_base_update_slot(history, slot, amended);
-			CommandCounterIncrement();
-			ExecDropSingleTupleTableSlot(amended);
-		}
-		ExecDropSingleTupleTableSlot(slot);
-	}
-	table_close(history, RowExclusiveLock);
-}
-
 void
 ffs_temporal_keep_deleted(FfsTable *table, HeapTuple old, TupleDesc desc, TimestampTz at)
 {
@@ -417,7 +321,7 @@ ffs_temporal_end_row(FfsTable *table, HeapTuple old, TupleDesc desc, const char 
 	switch (table->strategy)
 	{
 		case FFS_STRATEGY_SCD2:
-			at = time_attribute(old, table->stamp[FFS_VALID_FROM], desc, 0);
+			at = ffs_temporal_time_attribute(old, table->stamp[FFS_VALID_FROM], desc, 0);
 			if (ffs_temporal_is_own_version(table, old, desc))
 			{
 				bool		isnull;
@@ -435,7 +339,7 @@ ffs_temporal_end_row(FfsTable *table, HeapTuple old, TupleDesc desc, const char 
 		case FFS_STRATEGY_COPY_ON_CHANGE:
 			if (table->has_stamps)
 			{
-				TimestampTz last = time_attribute(old, table->stamp[FFS_UPDATED_AT], desc, 0);
+				TimestampTz last = ffs_temporal_time_attribute(old, table->stamp[FFS_UPDATED_AT], desc, 0);
 
 				if (last > at && !TIMESTAMP_NOT_FINITE(last))
 					at = last;
@@ -443,6 +347,8 @@ ffs_temporal_end_row(FfsTable *table, HeapTuple old, TupleDesc desc, const char 
 					at = ffs_temporal_follow(last);
 			}
 			ffs_temporal_audit_row(table, old, desc, operation, false, at);
+			if (at > ffs_temporal_now())
+				ffs_temporal_activity(table->rootid)->ends_seen = true;
 			break;
 		case FFS_STRATEGY_NONE:
 			break;
@@ -468,181 +374,4 @@ ffs_temporal_link_lives(FfsTable *table, HeapTuple old, HeapTuple new, TupleDesc
 	values[4] = FullTransactionIdGetDatum(ffs_temporal_xid());
 	ffs_temporal_buffer_row(table->rootid, target, RelationGetDescr(rel), values, nulls);
 	table_close(rel, NoLock);
-}
-
-bool
-ffs_temporal_last_end(FfsTable *table, HeapTuple tuple, TupleDesc desc, TimestampTz *end)
-{
-	Relation	history = table_open(table->history, AccessShareLock);
-	TupleTableSlot *slot = last_closed_version(table, history, tuple, desc);
-	bool		found = false;
-
-	if (slot != NULL)
-	{
-		*end = DatumGetTimestampTz(slot_value(slot, table->history_map, FFS_FROM_END_TIME));
-		found = true;
-		ExecDropSingleTupleTableSlot(slot);
-	}
-	table_close(history, AccessShareLock);
-	return found;
-}
-
-/* A scan of the ends of lives at or after the transaction's stamp. */
-static IndexScanDesc
-begin_ends_scan(Relation history, Relation index)
-{
-	ScanKeyData key;
-	IndexScanDesc scan = index_beginscan(history, index, SnapshotSelf, 1, 0);
-
-	ScanKeyInit(&key, 1, BTGreaterEqualStrategyNumber, F_TIMESTAMPTZ_GE,
-				TimestampTzGetDatum(ffs_temporal_now()));
-	index_rescan(scan, &key, 1, NULL, 0);
-	return scan;
-}
-
-bool
-ffs_temporal_any_end(FfsTable *table)
-{
-	Relation	history = table_open(table->history, AccessShareLock);
-	Relation	index = index_open(table->history_ended, AccessShareLock);
-	IndexScanDesc scan = begin_ends_scan(history, index);
-	TupleTableSlot *slot = table_slot_create(history, NULL);
-	bool		found = index_getnext_slot(scan, ForwardScanDirection, slot);
-
-	ExecDropSingleTupleTableSlot(slot);
-	index_endscan(scan);
-	index_close(index, AccessShareLock);
-	table_close(history, AccessShareLock);
-	return found;
-}
-
-/*
- * The row of the managed table that has the key of a closed version, if this
- * transaction inserted or restored it, and it begins too early: stamp it
- * again, just past the end of the life before.  (A version that it only updated
- * begins after that end by itself: the row did.)
- */
-static void
-settle_one(FfsTable *root, Relation rel, TupleTableSlot *ended)
-{
-	FfsTable   *table = root;
-	Relation	leaf = rel;
-	Relation	index;
-	TupleTableSlot *slot;
-	Datum		key[INDEX_MAX_KEYS];
-	TimestampTz end = DatumGetTimestampTz(slot_value(ended, root->history_map, FFS_FROM_END_TIME));
-
-	for (int i = 0; i < root->nkeys; i++)
-	{
-		bool		isnull;
-
-		key[i] = slot_getattr(ended,
-							  side_attribute(ended->tts_tupleDescriptor, root->history_map, root->key[i]),
-							  &isnull);
-	}
-
-	/* in a partitioned table, the leaf whose own index finds the key */
-	index = index_open(table->pk_index, AccessShareLock);
-	slot = table_slot_create(leaf, NULL);
-	if (ffs_base_fetch_by_key(leaf, index, table->nkeys, key, SnapshotSelf, false, slot))
-	{
-		HeapTuple	tuple = ExecCopySlotHeapTuple(slot);
-		TupleDesc	desc = RelationGetDescr(leaf);
-
-		tuple->t_self = slot->tts_tid;
-		if (ffs_temporal_is_own_version(table, tuple, desc) &&
-			time_attribute(tuple, table->stamp[FFS_VALID_FROM], desc, 0) <= end)
-		{
-			TupleTableSlot *newslot = table_slot_create(leaf, NULL);
-			TimestampTz was = time_attribute(tuple, table->stamp[FFS_VALID_FROM], desc, 0);
-			const FfsStamp moved[] = {FFS_VALID_FROM, FFS_CREATED_AT, FFS_UPDATED_AT};
-			int			cols[lengthof(moved)];
-			Datum		moved_values[lengthof(moved)];
-			bool		moved_nulls[lengthof(moved)] = {0};
-			int			n = 0;
-
-			/* all that said when the row began, not what a restore kept */
-			for (int i = 0; i < (int) lengthof(moved); i++)
-			{
-				if (table->stamp[moved[i]] == 0 ||
-					time_attribute(tuple, table->stamp[moved[i]], desc, 0) != was)
-					continue;
-				cols[n] = table->stamp[moved[i]];
-				moved_values[n++] = TimestampTzGetDatum(end + 1);
-			}
-			CommandCounterIncrement();
-			ExecForceStoreHeapTuple(heap_modify_tuple_by_cols(tuple, desc, n, cols, moved_values, moved_nulls),
-									newslot, false);
-			ffs_base_update_slot(leaf, slot, newslot);
-			CommandCounterIncrement();
-			ExecDropSingleTupleTableSlot(newslot);
-		}
-	}
-	ExecDropSingleTupleTableSlot(slot);
-	index_close(index, AccessShareLock);
-}
-
-void
-ffs_temporal_settle_inserts(FfsTable *table, bool probed)
-{
-	Relation	history = table_open(table->history, AccessShareLock);
-	Relation	index = index_open(table->history_ended, AccessShareLock);
-	IndexScanDesc scan = begin_ends_scan(history, index);
-	TupleTableSlot *slot = table_slot_create(history, NULL);
-	List	   *ends = NIL;
-	ListCell   *lc;
-
-	/*
-	 * Ends that were there when the statement began, or that are our own,
-	 * were seen by the row trigger.
-	 */
-	while (index_getnext_slot(scan, ForwardScanDirection, slot))
-	{
-		bool		isnull;
-		TransactionId xmin = DatumGetTransactionId(slot_getsysattr(slot, MinTransactionIdAttributeNumber, &isnull));
-
-		CHECK_FOR_INTERRUPTS();
-		if (probed &&
-			(TransactionIdIsCurrentTransactionId(xmin) ||
-			 !TransactionIdIsNormal(xmin) ||
-			 !XidInMVCCSnapshot(xmin, GetActiveSnapshot())))
-			continue;
-		ends = lappend(ends, ExecCopySlotHeapTuple(slot));
-	}
-	index_endscan(scan);
-	index_close(index, AccessShareLock);
-
-	foreach(lc, ends)
-	{
-		TupleTableSlot *ended = MakeSingleTupleTableSlot(table->history_desc, &TTSOpsHeapTuple);
-		Relation	rel;
-		FfsTable   *root = ffs_registry_get(table->rootid, true);
-
-		ExecStoreHeapTuple(lfirst(lc), ended, false);
-		rel = table_open(root->rootid, RowExclusiveLock);
-		if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
-		{
-			List	   *leaves = RelationGetPartitionDesc(rel, true)->nparts > 0 ?
-				find_all_inheritors(root->rootid, RowExclusiveLock, NULL) : NIL;
-			ListCell   *leaf;
-
-			foreach(leaf, leaves)
-			{
-				if (get_rel_relkind(lfirst_oid(leaf)) == RELKIND_RELATION)
-				{
-					Relation	leaf_rel = table_open(lfirst_oid(leaf), NoLock);
-					FfsTable   *leaf_table = ffs_registry_get(lfirst_oid(leaf), true);
-
-					settle_one(leaf_table, leaf_rel, ended);
-					table_close(leaf_rel, NoLock);
-				}
-			}
-		}
-		else
-			settle_one(root, rel, ended);
-		table_close(rel, NoLock);
-		ExecDropSingleTupleTableSlot(ended);
-	}
-	ExecDropSingleTupleTableSlot(slot);
-	table_close(history, AccessShareLock);
 }

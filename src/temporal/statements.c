@@ -61,6 +61,22 @@ ffs_temporal_activity(Oid rootid)
 	return activity;
 }
 
+/* Have lives been ended around this subtransaction? */
+static bool
+ends_seen_outside(Oid rootid)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &activities)
+	{
+		FfsActivity *activity = dlist_container(FfsActivity, node, iter.cur);
+
+		if (activity->rootid == rootid && activity->ends_seen)
+			return true;
+	}
+	return false;
+}
+
 /* ---- checks of the protocol ---- */
 
 TriggerData *
@@ -127,8 +143,8 @@ statement_begin(PG_FUNCTION_ARGS)
 		ffs_temporal_note_write();
 		activity->unprobed = true;
 	}
-	else if (table->strategy == FFS_STRATEGY_SCD2 && op == FFS_OP_INSERT && !activity->ends_seen)
-		activity->ends_seen = ffs_temporal_any_end(table);
+	else if (table->strategy != FFS_STRATEGY_NONE && op == FFS_OP_INSERT && !activity->ends_seen)
+		activity->ends_seen = ends_seen_outside(table->rootid) || ffs_temporal_any_end(table);
 	return PointerGetDatum(NULL);
 }
 
@@ -165,7 +181,7 @@ statement_end(PG_FUNCTION_ARGS)
 	ffs_temporal_settle_lost_move();
 	ffs_temporal_buffer_flush(table->rootid);
 	activity = ffs_temporal_activity(table->rootid);
-	if (table->strategy == FFS_STRATEGY_SCD2 &&
+	if (table->strategy != FFS_STRATEGY_NONE &&
 		(op == FFS_OP_INSERT || (op == FFS_OP_UPDATE && activity->rekeyed)))
 	{
 		ffs_temporal_settle_inserts(table, !activity->unprobed);

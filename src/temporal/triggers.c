@@ -82,6 +82,7 @@ static struct
 {
 	Oid			rootid;
 	bool		moved;
+	TimestampTz at;				/* from when it counts */
 }			last_insert;
 
 /* ffs_restore is at work on this table. */
@@ -438,19 +439,23 @@ insert_row(TriggerData *td, FfsTable *table)
 	}
 
 	now = insert_time(table);
-	if (table->strategy == FFS_STRATEGY_SCD2)
+	if (table->strategy != FFS_STRATEGY_NONE)
 	{
 		FfsActivity *activity = ffs_temporal_activity(table->rootid);
 		TimestampTz end;
 
-		if (ffs_temporal_buffer_pending(table->rootid))
+		/* a deletion in the same statement may have ended this key's life */
+		if ((activity->ends_seen || table->strategy == FFS_STRATEGY_SCD2) &&
+			ffs_temporal_buffer_pending(table->rootid))
 		{
-			/* a deletion in the same statement may have ended this key's life */
 			ffs_temporal_buffer_flush(table->rootid);
 			activity->ends_seen = true;
 		}
 		if (activity->ends_seen && ffs_temporal_last_end(table, tuple, desc, &end) && end >= now)
 			now = end + 1;
+	}
+	if (table->strategy == FFS_STRATEGY_SCD2)
+	{
 		if (restore)
 			version = restoring.version;
 		put_stamp(&nv, table, FFS_VERSION, Int32GetDatum(version));
@@ -472,6 +477,7 @@ insert_row(TriggerData *td, FfsTable *table)
 
 	last_insert.rootid = table->rootid;
 	last_insert.moved = false;
+	last_insert.at = now;
 	ffs_temporal_activity(table->rootid)->arrivals++;
 	return with_values(tuple, desc, td->tg_trigslot, &nv);
 }
@@ -643,7 +649,18 @@ update_row(TriggerData *td, FfsTable *table)
 		if (table->strategy == FFS_STRATEGY_SCD2)
 			at = version_row(table, td, key_changed, &nv);
 		else if (table->strategy == FFS_STRATEGY_COPY_ON_CHANGE)
+		{
 			at = audit_time(table, td);
+			if (key_changed)
+			{
+				FfsActivity *activity = ffs_temporal_activity(table->rootid);
+
+				activity->rekeyed = true;
+				if (at > ffs_temporal_now())
+					activity->ends_seen = true;
+				at = begin_after_last_life(table, td->tg_newtuple, desc, at);
+			}
+		}
 		else
 			at = ffs_temporal_now();
 
@@ -812,6 +829,8 @@ is_new_row_audited(PG_FUNCTION_ARGS)
 	TupleDesc	desc;
 	Oid			relid;
 	bool		moved = last_insert.moved;
+	bool		stamped = OidIsValid(last_insert.rootid);
+	TimestampTz at = last_insert.at;
 
 	if (PG_ARGISNULL(0) || !is_call_of_when_clause(fcinfo))
 		ereport(ERROR,
@@ -845,7 +864,7 @@ is_new_row_audited(PG_FUNCTION_ARGS)
 		tuple.t_tableOid = relid;
 		tuple.t_data = row;
 		ffs_temporal_audit_row(table, &tuple, desc, operation ? operation : "insert", true,
-							   insert_time(table));
+							   stamped ? at : insert_time(table));
 	}
 	ReleaseTupleDesc(desc);
 	PG_RETURN_BOOL(false);

@@ -75,9 +75,6 @@ extern TimestampTz ffs_temporal_follow(TimestampTz previous);
 extern void ffs_temporal_close_version(FfsTable *table, HeapTuple old, TupleDesc desc,
 									   TimestampTz end, const char *operation);
 
-/* The latest closed version, written by this transaction's earlier update, ends the life after all. */
-extern void ffs_temporal_amend_end(FfsTable *table, HeapTuple old, TupleDesc desc, const char *operation);
-
 /* A row leaves the table, by DELETE, TRUNCATE or otherwise: history, audit and deleted rows as the table's strategy wants them. */
 extern void ffs_temporal_end_row(FfsTable *table, HeapTuple old, TupleDesc desc, const char *operation);
 
@@ -89,6 +86,27 @@ extern void ffs_temporal_link_lives(FfsTable *table, HeapTuple old, HeapTuple ne
 
 /* Have two values of a column the same image? */
 extern bool ffs_temporal_same_value(TupleDesc desc, AttrNumber attno, Datum a, bool anull, Datum b, bool bnull);
+
+/* Rows of a key as a jsonb object {"column": value}. */
+extern Datum ffs_temporal_key_jsonb(FfsTable *table, HeapTuple tuple, TupleDesc desc);
+
+/* ---- audit.c ---- */
+
+/* Audit entries: of a whole row that came or went, of each field that differs. */
+extern void ffs_temporal_audit_row(FfsTable *table, HeapTuple tuple, TupleDesc desc,
+								   const char *operation, bool is_new, TimestampTz at);
+extern void ffs_temporal_audit_fields(FfsTable *table, TupleTableSlot *old, TupleTableSlot *new,
+									  TimestampTz at);
+
+/* A time of a row; `otherwise` where it is NULL. */
+extern TimestampTz ffs_temporal_time_attribute(HeapTuple tuple, AttrNumber attno, TupleDesc desc, TimestampTz otherwise);
+/* The column of a side table that comes from `source`. */
+extern AttrNumber ffs_temporal_side_attribute(TupleDesc desc, const AttrNumber *map, AttrNumber source);
+
+/* ---- ends.c: scd2 and copy_on_change ---- */
+
+/* The latest closed version, written by this transaction's earlier update, ends the life after all. */
+extern void ffs_temporal_amend_end(FfsTable *table, HeapTuple old, TupleDesc desc, const char *operation);
 
 /*
  * When the last life of this key ended, at or after the transaction's stamp;
@@ -105,17 +123,6 @@ extern bool ffs_temporal_any_end(FfsTable *table);
  * that were committed meanwhile.
  */
 extern void ffs_temporal_settle_inserts(FfsTable *table, bool probed);
-
-/* Rows of a key as a jsonb object {"column": value}. */
-extern Datum ffs_temporal_key_jsonb(FfsTable *table, HeapTuple tuple, TupleDesc desc);
-
-/* ---- audit.c ---- */
-
-/* Audit entries: of a whole row that came or went, of each field that differs. */
-extern void ffs_temporal_audit_row(FfsTable *table, HeapTuple tuple, TupleDesc desc,
-								   const char *operation, bool is_new, TimestampTz at);
-extern void ffs_temporal_audit_fields(FfsTable *table, TupleTableSlot *old, TupleTableSlot *new,
-									  TimestampTz at);
 
 /* ---- copy.c ---- */
 
