@@ -357,6 +357,7 @@ my $has_records = `psql -X -A -t -c "SELECT count(*) FROM pg_proc WHERE proname 
 sub call
 {
 	my ($shape, $names) = @_;
+	return key_call($shape, $names) if @{ $shape->{key} } && chance(35);
 	my $kind = chance(8) ? 'create' : $has_records > 0 && chance(40) ? 'records' : 'many';
 	my $bad = pick(0, 0, 1, 5, 30);
 	my $rows = $kind eq 'create' ? 1 : pick(0, 1, 1, 2, 3, 5, 8, 15, 25);
@@ -377,7 +378,48 @@ sub call
 	$conflict = 'error' if !@{ $shape->{key} } && $columns eq 'null';
 	my $how = sprintf '{"kind": "%s", "on_conflict": "%s", "on_error": "%s", "batch_size": %d, "conflict_columns": %s}',
 	  $kind, $conflict, $kind eq 'create' ? 'abort' : pick(qw(abort report report)), pick(1, 2, 7, 1000), $columns;
-	my $array = 'ARRAY[' . join(', ', map { defined $_ ? literal($_) : 'NULL' } @input) . ']::text[]';
+	return checked($shape, $names, \@input, $how);
+}
+
+# Rows by key: changed, deleted, restored.
+sub key_call
+{
+	my ($shape, $names) = @_;
+	my $kind = $shape->{soft} ? pick(qw(update delete restore)) : pick(qw(update update delete));
+	my $bad = pick(0, 0, 2, 20);
+	my @input;
+	foreach (1 .. pick(1, 2, 5, 10, 25))
+	{
+		if ($kind ne 'update' && @{ $shape->{key} } == 1 && chance(50))
+		{
+			push @input, value($shape->{key}[0]{type}, $bad);
+			next;
+		}
+		if (chance($bad / 4)) { push @input, pick(@chaos); next; }
+		my @members = map { member($_->{name}, value($_->{type}, $bad)) } grep { !chance($bad / 10) } @{ $shape->{key} };
+		push @members, '"expected_version": ' . pick(1, 1, 2, 3, 'null', chance($bad) ? '"x"' : 1) if $shape->{strategy} eq 'scd2' && chance(20);
+		if ($kind eq 'update')
+		{
+			my @columns = grep { !$_->{key} } @{ $shape->{columns} };
+			my $take = @columns > 50 ? 5 : pick(20, 60);
+			foreach my $column (grep { chance($take) } @columns)
+			{
+				next if ($column->{generated} || ($column->{identity} // '') eq 'always' || $column->{tenant}) && !chance(5);
+				push @members, member($column->{name}, $column->{name} eq 'parent_id' ? pick(0 .. 5, chance(20) ? 77 : 1, 'null') : $column->{tenant} ? pick(string($shape->{tenant}), 'null', 98) : value($column->{type} , $bad));
+			}
+		}
+		push @members, '"cascade": true' if $kind eq 'restore' && chance(10);
+		push @members, pick(map { member($_, pick(@chaos)) } '', 'nosuch', 'ctid', 'created_at', 'version') if chance(2);
+		@members = map { splice @members, dice(scalar @members), 1 } 1 .. @members;
+		push @input, '{' . join(', ', @members) . '}';
+	}
+	return checked($shape, $names, \@input, sprintf '{"kind": "%s", "on_error": "%s", "batch_size": %d}', $kind, pick(qw(abort report report)), pick(1, 2, 7, 1000));
+}
+
+sub checked
+{
+	my ($shape, $names, $input, $how) = @_;
+	my $array = 'ARRAY[' . join(', ', map { defined $_ ? literal($_) : 'NULL' } @$input) . ']::text[]';
 	my $exprs = 'ARRAY[' . join(', ', map { literal('(' . sprintf($_->{mask}, ident($_->{name})) . ') COLLATE "C"') } @{ $shape->{columns} }) . ']';
 	return "SELECT batches.check_call(" . literal($names->[0]) . ', ' . literal($names->[1]) . ", $array,\n  " . literal($how) . ",\n  $exprs)";
 }
