@@ -221,9 +221,9 @@ sub shape
 			$column->{mask} = q{CASE WHEN %1$s LIKE 'random:%%' THEN 'default' ELSE %1$s END};
 			$column->{volatile} = 1;
 		}
-		elsif ($column->{type} =~ /^timestamptz(\(3\))?$/ && $which < 25)
+		elsif ($column->{type} =~ /^timestamptz(\(3\))?$/ && $which < 25 && !$column->{key})
 		{
-			$column->{default} = $column->{key} ? 'DEFAULT clock_timestamp()' : pick('DEFAULT now()', 'DEFAULT clock_timestamp()');
+			$column->{default} = pick('DEFAULT now()', 'DEFAULT clock_timestamp()');
 			$column->{volatile} = 1;
 		}
 		elsif ($which < 35 && !$column->{key})
