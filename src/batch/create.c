@@ -266,7 +266,8 @@ begin_check(BatchCall *call)
 	if (create->precheck != NULL)
 		return;
 	create->precheck = ffs_batch_open_precheck(reader, create->on_conflict == CONFLICT_ERROR ?
-											   InvalidOid : create->arbiter);
+											   InvalidOid : create->arbiter,
+											   create->on_conflict == CONFLICT_UPDATE);
 	for (AttrNumber attno = 1; attno <= reader->natts; attno++)
 	{
 		const RowColumn *column = &reader->columns[attno - 1];

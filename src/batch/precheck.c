@@ -50,6 +50,7 @@ struct Precheck
 	TupleTableSlot *slot;
 	List	   *arbiter;		/* a row that meets one there is none of the others' business */
 	List	   *unique;			/* indexes in which nothing may stand already */
+	bool		updates;		/* rows of the call may give up what stands there */
 	List	   *references;
 	Datum	   *values;			/* of columns that no row gives: stamps */
 	bool	   *nulls;
@@ -162,7 +163,7 @@ ffs_batch_can_precheck(Relation rel, const FfsTable *table)
 }
 
 Precheck *
-ffs_batch_open_precheck(RowReader *reader, Oid arbiter)
+ffs_batch_open_precheck(RowReader *reader, Oid arbiter, bool updates)
 {
 	Relation	rel = reader->rel;
 	Precheck   *check;
@@ -172,6 +173,7 @@ ffs_batch_open_precheck(RowReader *reader, Oid arbiter)
 	old = MemoryContextSwitchTo(reader->context);
 	check = palloc0(sizeof(Precheck));
 	check->reader = reader;
+	check->updates = updates;
 	check->estate = CreateExecutorState();
 	check->rri = makeNode(ResultRelInfo);
 	InitResultRelInfo(check->rri, rel, 0, NULL, 0);
@@ -238,7 +240,8 @@ is_there(const Reference *reference, const TupleTableSlot *slot)
 
 /*
  * Is the row's place free in the unique indexes?  Where it is not, that is an
- * error as the server has it, save for exclusion constraints: false then.
+ * error as the server has it, save for exclusion constraints, and where a row
+ * before this one may yet make room: false then.
  */
 static bool
 is_free(Precheck *check, TupleTableSlot *slot)
@@ -251,6 +254,8 @@ is_free(Precheck *check, TupleTableSlot *slot)
 		return true;
 	if (ffs_compat_check_unique(rri, slot, check->estate, &conflict, check->unique))
 		return true;
+	if (check->updates)
+		return false;
 	for (int i = 0; i < rri->ri_NumIndices; i++)
 	{
 		Relation	index = rri->ri_IndexRelationDescs[i];

@@ -23,13 +23,14 @@ typedef struct Precheck Precheck;
  */
 extern bool ffs_batch_can_precheck(Relation rel, const FfsTable *table);
 
-/* A conflict on `arbiter`, a unique index, is none. */
-extern Precheck *ffs_batch_open_precheck(RowReader *reader, Oid arbiter);
+/* A conflict on `arbiter`, a unique index, is none; with `updates` the row that is there is changed then. */
+extern Precheck *ffs_batch_open_precheck(RowReader *reader, Oid arbiter, bool updates);
 
 /*
  * Error for what the row surely fails for: generated columns, NOT NULL, CHECK,
- * the tenant, a unique key.  True where it may fail for a foreign key or an
- * exclusion constraint, which writing it alone will tell.  Keys are looked at
+ * the tenant, a unique key.  True where it may fail for a foreign key, an
+ * exclusion constraint, or a unique key that a row before it may give up:
+ * writing it alone will tell.  Keys are looked at
  * where `what` says so (FFS_CHECK_ of engine.h).  Takes defaults into the row, for good.
  */
 extern bool ffs_batch_precheck(Precheck *check, int what, Feed *feed, FeedRow *row);

@@ -380,6 +380,12 @@ CREATE TRIGGER nested BEFORE INSERT ON items FOR EACH ROW EXECUTE FUNCTION neste
 SELECT * FROM ffs_create_many('items', '[{"id": 2001, "a": 1}, {"id": 2002, "a": 2}, {"id": "x"}, {"id": 102, "code": "bb"}]', 'update', 'report');
 SELECT id, a, code FROM items WHERE id > 2000 OR id = 102 ORDER BY id;
 DROP TRIGGER nested ON items;
+-- what a row gives up another takes, whoever fails beside them
+CREATE TABLE handed (id integer PRIMARY KEY, place integer UNIQUE);
+SELECT ffs_manage('handed', stamps => false);
+INSERT INTO handed VALUES (1, 5), (4, 9);
+SELECT row_number, action, sqlstate FROM ffs_create_many('handed', '[{"id": 1, "place": 6}, {"id": 2, "place": 5}, {"id": 3, "place": 6}, {"id": 5, "place": 9}]', 'update', 'report');
+SELECT * FROM handed ORDER BY id;
 -- tables that change between calls
 ALTER TABLE items ALTER COLUMN a TYPE text, DROP COLUMN b;
 ALTER TABLE items ADD COLUMN b integer DEFAULT 5;
