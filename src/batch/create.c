@@ -9,6 +9,7 @@
 
 #include "access/genam.h"
 #include "access/table.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "funcapi.h"
@@ -262,12 +263,25 @@ begin_check(BatchCall *call)
 {
 	Create	   *create = (Create *) call;
 	RowReader  *reader = call->reader;
+	uint64	   *changing = NULL;
+	int			events = TRIGGER_TYPE_INSERT;
+	bool		others;
 
 	if (create->precheck != NULL)
 		return;
-	create->precheck = ffs_batch_open_precheck(reader, create->on_conflict == CONFLICT_ERROR ?
-											   InvalidOid : create->arbiter,
-											   create->on_conflict == CONFLICT_UPDATE);
+	if (create->on_conflict == CONFLICT_UPDATE)
+	{
+		events |= TRIGGER_TYPE_UPDATE;
+		changing = palloc0(sizeof(uint64) * reader->nwords);
+		for (AttrNumber attno = 1; attno <= reader->natts; attno++)
+			if (is_updatable(create, attno))
+				ffs_batch_set_given(changing, attno);
+	}
+	others = ffs_batch_has_others(call->rel, events);
+	call->swayed = others || create->on_conflict == CONFLICT_UPDATE;
+	create->precheck = ffs_batch_open_precheck(reader,
+											   create->on_conflict == CONFLICT_ERROR ? InvalidOid : create->arbiter,
+											   changing, others);
 	for (AttrNumber attno = 1; attno <= reader->natts; attno++)
 	{
 		const RowColumn *column = &reader->columns[attno - 1];

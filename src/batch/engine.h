@@ -81,6 +81,7 @@ struct BatchCall
 	bool		report;			/* on_error: or abort */
 	bool		guarded;		/* each write in a subtransaction; always where `report` */
 	bool		leaning;		/* rows may refer to other rows of the call */
+	bool		swayed;			/* rows may change or remove others: begin_check sets it */
 
 	/* by ffs_batch_open_call() */
 	Relation	rel;

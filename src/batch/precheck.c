@@ -16,11 +16,15 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_language.h"
 #include "catalog/pg_operator.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_trigger.h"
 #include "executor/executor.h"
 #include "executor/nodeModifyTable.h"
+#include "nodes/nodeFuncs.h"
 #include "parser/parse_coerce.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -50,15 +54,18 @@ struct Precheck
 	TupleTableSlot *slot;
 	List	   *arbiter;		/* a row that meets one there is none of the others' business */
 	List	   *unique;			/* indexes in which nothing may stand already */
-	bool		updates;		/* rows of the call may give up what stands there */
+	List	   *lasting;		/* of them those whose entries no row of the call takes away */
 	List	   *references;
 	Datum	   *values;			/* of columns that no row gives: stamps */
 	bool	   *nulls;
 };
 
-/* May a trigger other than ours see the row before it is stored? */
+/*
+ * Has the table a trigger other than ours for such events (TRIGGER_TYPE_)?
+ * Where `before`, only those count that see a row before it is stored.
+ */
 static bool
-others_come_first(Relation rel)
+has_others(Relation rel, int events, bool before)
 {
 	TriggerDesc *triggers = rel->trigdesc;
 	Oid			schema = get_namespace_oid(FFS_SCHEMA, false);
@@ -66,17 +73,72 @@ others_come_first(Relation rel)
 	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
 	{
 		Trigger    *trigger = &triggers->triggers[i];
+		int			on = trigger->tgtype & events;
 
-		if (TRIGGER_FOR_BEFORE(trigger->tgtype) && TRIGGER_FOR_ROW(trigger->tgtype) &&
-			TRIGGER_FOR_INSERT(trigger->tgtype) && get_func_namespace(trigger->tgfoid) != schema)
+		if (before && !(TRIGGER_FOR_BEFORE(trigger->tgtype) && TRIGGER_FOR_ROW(trigger->tgtype)))
+			continue;
+		/* these look, and write nothing; what a foreign key does on UPDATE may come back to the table */
+		if (trigger->tgfoid == F_UNIQUE_KEY_RECHECK || trigger->tgfoid == F_RI_FKEY_CHECK_INS)
+			continue;
+		if (on != 0 && get_func_namespace(trigger->tgfoid) != schema)
 			return true;
 	}
 	return false;
 }
 
-/* The same of any partition. */
+/* A function that may look at tables, and so at what rows before have written. */
 static bool
-others_come_first_below(Relation root)
+may_look_around(Oid function, void *context pg_attribute_unused())
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		return true;
+	result = ((Form_pg_proc) GETSTRUCT(tuple))->provolatile != PROVOLATILE_IMMUTABLE &&
+		((Form_pg_proc) GETSTRUCT(tuple))->prolang != INTERNALlanguageId &&
+		((Form_pg_proc) GETSTRUCT(tuple))->prolang != ClanguageId;
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+static bool
+looks_around_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	return check_functions_in_node(node, may_look_around, context) ||
+		expression_tree_walker(node, looks_around_walker, context);
+}
+
+/* Does a CHECK or a default of the table depend on what is in tables? */
+static bool
+looks_around(Relation rel)
+{
+	TupleConstr *constr = rel->rd_att->constr;
+
+	if (constr == NULL)
+		return false;
+	for (int i = 0; i < constr->num_check; i++)
+		if (looks_around_walker(stringToNode(constr->check[i].ccbin), NULL))
+			return true;
+	for (int i = 0; i < constr->num_defval; i++)
+		if (looks_around_walker(stringToNode(constr->defval[i].adbin), NULL))
+			return true;
+	return false;
+}
+
+/* May the table's rows be judged before they are written? */
+static bool
+is_predictable(Relation rel)
+{
+	return rel->rd_rel->relkind != RELKIND_FOREIGN_TABLE &&
+		!has_others(rel, TRIGGER_TYPE_INSERT, true) && !looks_around(rel);
+}
+
+/* The same of all partitions. */
+static bool
+are_predictable(Relation root)
 {
 	List	   *relids = find_all_inheritors(RelationGetRelid(root), AccessShareLock, NULL);
 	ListCell   *lc;
@@ -84,7 +146,29 @@ others_come_first_below(Relation root)
 	foreach(lc, relids)
 	{
 		Relation	rel = table_open(lfirst_oid(lc), NoLock);
-		bool		found = others_come_first(rel) || rel->rd_rel->relkind == RELKIND_FOREIGN_TABLE;
+		bool		predictable = is_predictable(rel);
+
+		table_close(rel, NoLock);
+		if (!predictable)
+			return false;
+	}
+	return true;
+}
+
+/* Has it others' triggers, on any level? */
+bool
+ffs_batch_has_others(Relation root, int events)
+{
+	List	   *relids;
+	ListCell   *lc;
+
+	if (root->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+		return has_others(root, events, false);
+	relids = find_all_inheritors(RelationGetRelid(root), AccessShareLock, NULL);
+	foreach(lc, relids)
+	{
+		Relation	rel = table_open(lfirst_oid(lc), NoLock);
+		bool		found = has_others(rel, events, false);
 
 		table_close(rel, NoLock);
 		if (found)
@@ -152,8 +236,8 @@ ffs_batch_can_precheck(Relation rel, const FfsTable *table)
 {
 	int			attno = -1;
 
-	if (rel->rd_rel->relispartition || others_come_first(rel) ||
-		(rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE && others_come_first_below(rel)))
+	if (rel->rd_rel->relispartition || !is_predictable(rel) ||
+		(rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE && !are_predictable(rel)))
 		return false;
 	/* stamps are what the column's default says, unless somebody took that away */
 	while ((attno = bms_next_member(table->stamp_set, attno)) >= 0)
@@ -162,8 +246,22 @@ ffs_batch_can_precheck(Relation rel, const FfsTable *table)
 	return true;
 }
 
+/* May changes of these columns (NULL: none) change what is in the index? */
+static bool
+is_changed(const IndexInfo *info, const uint64 *changing)
+{
+	if (changing == NULL)
+		return false;
+	if (info->ii_Expressions != NIL || info->ii_Predicate != NIL)
+		return true;
+	for (int i = 0; i < info->ii_NumIndexKeyAttrs; i++)
+		if (ffs_batch_is_given(changing, info->ii_IndexAttrNumbers[i]))
+			return true;
+	return false;
+}
+
 Precheck *
-ffs_batch_open_precheck(RowReader *reader, Oid arbiter, bool updates)
+ffs_batch_open_precheck(RowReader *reader, Oid arbiter, const uint64 *changing, bool swayed)
 {
 	Relation	rel = reader->rel;
 	Precheck   *check;
@@ -173,7 +271,6 @@ ffs_batch_open_precheck(RowReader *reader, Oid arbiter, bool updates)
 	old = MemoryContextSwitchTo(reader->context);
 	check = palloc0(sizeof(Precheck));
 	check->reader = reader;
-	check->updates = updates;
 	check->estate = CreateExecutorState();
 	check->rri = makeNode(ResultRelInfo);
 	InitResultRelInfo(check->rri, rel, 0, NULL, 0);
@@ -183,9 +280,13 @@ ffs_batch_open_precheck(RowReader *reader, Oid arbiter, bool updates)
 	for (int i = 0; i < check->rri->ri_NumIndices; i++)
 	{
 		Form_pg_index form = check->rri->ri_IndexRelationDescs[i]->rd_index;
+		IndexInfo  *info = check->rri->ri_IndexRelationInfo[i];
 
-		if ((form->indisunique || form->indisexclusion) && form->indimmediate && form->indexrelid != arbiter)
-			check->unique = lappend_oid(check->unique, form->indexrelid);
+		if (!(form->indisunique || form->indisexclusion) || !form->indimmediate || form->indexrelid == arbiter)
+			continue;
+		check->unique = lappend_oid(check->unique, form->indexrelid);
+		if (!form->indisexclusion && !swayed && !is_changed(info, changing))
+			check->lasting = lappend_oid(check->lasting, form->indexrelid);
 	}
 	if (OidIsValid(arbiter))
 		check->arbiter = list_make1_oid(arbiter);
@@ -239,9 +340,9 @@ is_there(const Reference *reference, const TupleTableSlot *slot)
 }
 
 /*
- * Is the row's place free in the unique indexes?  Where it is not, that is an
- * error as the server has it, save for exclusion constraints, and where a row
- * before this one may yet make room: false then.
+ * Is the row's place free in the unique indexes?  Where it is not, and will
+ * not be when the row's turn comes, that is an error as the server has it;
+ * otherwise, and for exclusion constraints, false.
  */
 static bool
 is_free(Precheck *check, TupleTableSlot *slot)
@@ -254,8 +355,6 @@ is_free(Precheck *check, TupleTableSlot *slot)
 		return true;
 	if (ffs_compat_check_unique(rri, slot, check->estate, &conflict, check->unique))
 		return true;
-	if (check->updates)
-		return false;
 	for (int i = 0; i < rri->ri_NumIndices; i++)
 	{
 		Relation	index = rri->ri_IndexRelationDescs[i];
@@ -264,7 +363,7 @@ is_free(Precheck *check, TupleTableSlot *slot)
 		bool		nulls[INDEX_MAX_KEYS];
 		char	   *key;
 
-		if (index->rd_index->indisexclusion || !list_member_oid(check->unique, RelationGetRelid(index)) ||
+		if (!list_member_oid(check->lasting, RelationGetRelid(index)) ||
 			ffs_compat_check_unique(rri, slot, check->estate, &conflict, one))
 			continue;
 		FormIndexDatum(rri->ri_IndexRelationInfo[i], slot, check->estate, values, nulls);

@@ -347,7 +347,7 @@ static void write_unchecked(BatchCall *call, int from, int to);
 /*
  * Look at rows [from, to) and write those that are left, the doubtful ones
  * alone, in their place.  Rows that others of the batch may refer to go in
- * together, though, and the doubtful ones after them.
+ * together, though, and the doubtful ones, which will surely fail, after them.
  */
 static void
 write_checked(BatchCall *call, int from, int to)
@@ -355,7 +355,7 @@ write_checked(BatchCall *call, int from, int to)
 	FeedRow   **rows = call->feed.rows;
 
 	to = check_rows(call, from, to);
-	if (call->leaning)
+	if (call->leaning && !call->swayed)
 	{
 		FeedRow   **doubtful = palloc_extended(sizeof(FeedRow *) * Max(to - from, 1), MCXT_ALLOC_HUGE);
 		int			ndoubtful = 0;
@@ -402,7 +402,7 @@ write_unchecked(BatchCall *call, int from, int to)
 	 * to be counted twice.
 	 */
 	its_own = at >= from && at < to && what == FFS_CHECK_ROW &&
-		(can_check || error->sqlerrcode == FFS_ERRCODE_TENANT_VIOLATION);
+		((can_check && !call->swayed) || error->sqlerrcode == FFS_ERRCODE_TENANT_VIOLATION);
 	if (its_own)
 		ffs_batch_reject(call, call->feed.rows[at], error);
 	if (at >= from && can_check && (call->check_what & what) == 0)
