@@ -19,6 +19,7 @@
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
+#include "base/subxact.h"
 #include "batch/batch.h"
 #include "batch/engine.h"
 #include "batch/errors.h"
@@ -246,7 +247,7 @@ reject_absent(ChangeCall *change, FeedRow *row)
 	PG_TRY();
 	{
 		explain_row(change, row);
-		ReleaseCurrentSubTransaction();
+		ffs_base_release_subtransaction();
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
 	}

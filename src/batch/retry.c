@@ -21,6 +21,7 @@
 #include "utils/resowner.h"
 
 #include "base/errors.h"
+#include "base/subxact.h"
 #include "batch/errors.h"
 #include "batch/retry.h"
 
@@ -81,7 +82,7 @@ ffs_batch_try(BatchCall *call, void (*work) (BatchCall *call, void *arg), void *
 	PG_TRY();
 	{
 		work(call, arg);
-		ReleaseCurrentSubTransaction();
+		ffs_base_release_subtransaction();
 	}
 	PG_CATCH();
 	{

@@ -298,6 +298,20 @@ SELECT ffs_manage('turns_by_key');
 INSERT INTO turns_by_key VALUES (1, 5);
 SELECT * FROM ffs_create_many('turns_by_key', '[{"k": 1, "u": 6}, {"k": 2, "u": 5}, {"k": 3, "u": 6}, {"k": 11, "u": 6}]', 'update', 'report');
 
+\echo == batches leave no memory behind in a transaction
+CREATE TABLE crowd (id integer PRIMARY KEY, n integer NOT NULL);
+CREATE TABLE crowd_audited (LIKE crowd INCLUDING ALL, up integer REFERENCES crowd);
+SELECT ffs_manage('crowd', 'scd2'), ffs_manage('crowd_audited', 'copy_on_change');
+BEGIN;
+SELECT action, count(*) FROM ffs_create_many('crowd', (SELECT jsonb_agg(jsonb_build_object('id', i, 'n', i)) FROM generate_series(1, 2000) i), on_error => 'report', batch_size => 1) GROUP BY 1;
+SELECT action, count(*) FROM ffs_create_many('crowd', (SELECT jsonb_agg(jsonb_build_object('id', i, 'n', i)) FROM generate_series(1001, 3000) i), 'update', 'report', batch_size => 1) GROUP BY 1 ORDER BY 1;
+SELECT action, count(*) FROM ffs_create_many('crowd_audited', (SELECT jsonb_agg(jsonb_build_object('id', i, 'n', i, 'up', i)) FROM generate_series(1, 2000) i), on_error => 'report', batch_size => 1) GROUP BY 1;
+SELECT action, count(*) FROM ffs_update_many('crowd_audited', (SELECT jsonb_agg(jsonb_build_object('id', i, 'n', -i)) FROM generate_series(1, 2000) i), on_error => 'report', batch_size => 1) GROUP BY 1;
+SELECT coalesce(sum(total_bytes), 0) < 100000 FROM pg_backend_memory_contexts WHERE name = 'CurTransactionContext';
+SELECT (SELECT count(*) FROM crowd_history), (SELECT count(*) FROM crowd_audited_audit);
+COMMIT;
+SELECT (SELECT count(*) FROM crowd_history), (SELECT count(*) FROM crowd_audited_audit);
+
 \set QUIET on
 SELECT ffs_unmanage_all() > 0;
 DROP SCHEMA records CASCADE;
