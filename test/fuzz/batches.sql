@@ -123,7 +123,7 @@ BEGIN
 				CONTINUE WHEN counted = 1 AND (a.attidentity <> '' OR a.attname = m.tenant_column OR a.attgenerated <> '');
 				/* a default that stands for NULL is a value like others */
 				item.settable := item.settable || a.attname::text;
-				CONTINUE WHEN counted = 1 AND a.attnotnull AND a.atthasdef;
+				CONTINUE WHEN counted = 1 AND a.attnotnull AND (a.atthasdef OR EXISTS (SELECT FROM pg_type p WHERE p.oid = a.atttypid AND p.typdefault IS NOT NULL));
 				IF a.attidentity = 'a' OR a.attgenerated <> '' THEN item.states := item.states || '428C9'::text; END IF;
 				item.given := item.given || a.attname::text;
 			END LOOP;
@@ -254,9 +254,9 @@ BEGIN
 	END LOOP;
 END $oracle$;
 
-/* Of two things that are wrong with a row that is read, either may be said. */
+/* Of two things that are wrong with a row, its tenant and its partition, or what is read, either may be said. */
 CREATE FUNCTION either(how jsonb, got text, wanted text[]) RETURNS boolean LANGUAGE sql AS $$
-	SELECT how->>'kind' IN ('update', 'delete', 'restore') AND got ~ '^(22|42703|428C9|23502|23514|ZF021|3F000|42P01)' AND array_to_string(wanted, ' ') ~ '(^| )(22|42703|428C9|23502|23514|ZF021|3F000|42P01)'
+	SELECT got = 'ZF002' AND wanted = '{23514}' OR how->>'kind' IN ('update', 'delete', 'restore') AND got ~ '^(22|42703|428C9|23502|23514|ZF021|3F000|42P01)' AND array_to_string(wanted, ' ') ~ '(^| )(22|42703|428C9|23502|23514|ZF021|3F000|42P01)'
 $$;
 
 /*
