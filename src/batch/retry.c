@@ -158,25 +158,41 @@ are_alike(BatchCall *call, int from, int to)
 	return true;
 }
 
+/*
+ * Once a row has failed, so many rows at most are tried at a time, and the
+ * fewer, the more of them fail, lest each of very many failures cost a look
+ * at all the rows that are left.
+ */
+#define MOST_AFTER_FAILURE 1000
+#define FEWEST_AFTER_FAILURE 16
+
 /* Write rows [from, to), leaving out those that fail. */
 static void
 write_rows(BatchCall *call, int from, int to)
 {
+	int			most = to - from;
+
 	check_stack_depth();
 	while (from < to)
 	{
-		ErrorData  *error = try_write(call, from, to);
+		int			end = from + Min(most, to - from);
+		ErrorData  *error = try_write(call, from, end);
 		int			at = call->feed.position;
 		int			rejected = call->rejected;
 
 		if (error == NULL)
-			return;
-		if (to - from == 1)
+		{
+			from = end;
+			most = most < MOST_AFTER_FAILURE / 2 ? most * 2 : MOST_AFTER_FAILURE;
+			continue;
+		}
+		most = Max(Min(most, MOST_AFTER_FAILURE) / 2, FEWEST_AFTER_FAILURE);
+		if (end - from == 1)
 		{
 			ffs_batch_reject(call, call->feed.rows[from], error);
-			return;
+			from = end;
 		}
-		if (at >= from && at < to)
+		else if (at >= from && at < end)
 		{
 			/* this row; but if an earlier one falls too, it may have been that one's fault */
 			write_rows(call, from, at);
@@ -187,16 +203,16 @@ write_rows(BatchCall *call, int from, int to)
 			}
 			from = at;
 		}
-		else if (at < from && are_alike(call, from, to))
+		else if (at < from && are_alike(call, from, end))
 		{
 			/* it did not begin, and would not for any of them */
-			for (int i = from; i < to; i++)
-				ffs_batch_reject(call, call->feed.rows[i], i == to - 1 ? error : ffs_batch_copy_error(error));
-			return;
+			for (int i = from; i < end; i++)
+				ffs_batch_reject(call, call->feed.rows[i], i == end - 1 ? error : ffs_batch_copy_error(error));
+			from = end;
 		}
 		else
 		{
-			int			middle = from + (to - from) / 2;
+			int			middle = from + (end - from) / 2;
 
 			write_rows(call, from, middle);
 			from = middle;

@@ -305,7 +305,11 @@ subxact_callback(SubXactEvent event, SubTransactionId subid,
 			continue;
 		dlist_delete(&activity->node);
 		if (event == SUBXACT_EVENT_ABORT_SUB || !activity->ends_seen)
+		{
+			/* a transaction may have very many of them */
+			pfree(activity);
 			continue;
+		}
 		dlist_foreach(it, &activities)
 		{
 			FfsActivity *other = dlist_container(FfsActivity, node, it.cur);
@@ -313,7 +317,9 @@ subxact_callback(SubXactEvent event, SubTransactionId subid,
 			if (other->rootid == activity->rootid && other->subid == parent)
 				other->ends_seen = merged = true;
 		}
-		if (!merged)
+		if (merged)
+			pfree(activity);
+		else
 		{
 			memset(activity->rows, 0, sizeof(activity->rows));
 			activity->subid = parent;

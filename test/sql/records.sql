@@ -307,7 +307,7 @@ SELECT action, count(*) FROM ffs_create_many('crowd', (SELECT jsonb_agg(jsonb_bu
 SELECT action, count(*) FROM ffs_create_many('crowd', (SELECT jsonb_agg(jsonb_build_object('id', i, 'n', i)) FROM generate_series(1001, 3000) i), 'update', 'report', batch_size => 1) GROUP BY 1 ORDER BY 1;
 SELECT action, count(*) FROM ffs_create_many('crowd_audited', (SELECT jsonb_agg(jsonb_build_object('id', i, 'n', i, 'up', i)) FROM generate_series(1, 2000) i), on_error => 'report', batch_size => 1) GROUP BY 1;
 SELECT action, count(*) FROM ffs_update_many('crowd_audited', (SELECT jsonb_agg(jsonb_build_object('id', i, 'n', -i)) FROM generate_series(1, 2000) i), on_error => 'report', batch_size => 1) GROUP BY 1;
-SELECT coalesce(sum(total_bytes), 0) < 100000 FROM pg_backend_memory_contexts WHERE name = 'CurTransactionContext';
+SELECT sum(total_bytes) < 500000 FROM pg_backend_memory_contexts WHERE name IN ('CurTransactionContext', 'TopTransactionContext');
 SELECT (SELECT count(*) FROM crowd_history), (SELECT count(*) FROM crowd_audited_audit);
 COMMIT;
 SELECT (SELECT count(*) FROM crowd_history), (SELECT count(*) FROM crowd_audited_audit);
