@@ -114,6 +114,7 @@ prepare(Create *create)
 	RowReader  *reader = create->call.reader;
 	FfsTable   *table = create->call.table;
 
+	reader->whole_rows = true;
 	records->taken = palloc0(sizeof(uint64) * reader->nwords);
 	records->defaulted = palloc0(sizeof(uint64) * reader->nwords);
 	memset(create->patched, 0, sizeof(uint64) * reader->nwords);

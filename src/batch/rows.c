@@ -450,6 +450,8 @@ ffs_batch_refuse_value(RowReader *reader, const RowColumn *column)
 			 column->generated ?
 			 errdetail("Column \"%s\" is a generated column.", column->name) :
 			 errdetail("Column \"%s\" is an identity column defined as GENERATED ALWAYS.", column->name),
+			 reader->whole_rows ?
+			 errhint("Let it be NULL: the server makes the value.") :
 			 errhint("Leave the column out.")));
 }
 

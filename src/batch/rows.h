@@ -85,6 +85,7 @@ typedef struct RowReader
 	int		   *expected;		/* the last object's columns in its order */
 	int			nexpected;
 	bool		for_update;		/* objects are patches: key columns of any kind may be named */
+	bool		whole_rows;		/* not objects, but rows of the table's type, are read */
 	bool		takes_version;	/* and expected_version, which goes to `version` */
 	JsonbValue	version;		/* jbvNull where the object has none */
 	const RowColumn *current;	/* the column being converted, for messages */

@@ -51,6 +51,9 @@ SELECT * FROM ffs_create_records(ARRAY[
     contract(jsonb_build_object('id', id(1), 'note', 'again')),
     contract(jsonb_build_object('id', id(7), 'note', 'good'))], on_error => 'report');
 SELECT id, tenant_id, n, customer, value, note, twice, version, created_by = session_user, valid_from > '2020-01-01' FROM contracts ORDER BY id;
+-- what the server makes is NULL in a record
+SELECT fails($$SELECT ffs_create_records(ARRAY[contract('{"note": "x", "always": 1, "tenant_id": 1}')])$$);
+SELECT fails($$SELECT ffs_create_records(ARRAY[contract('{"note": "x", "twice": 1, "tenant_id": 1}')])$$);
 -- with a conflict, every column counts too; identity and tenant stay what they are
 SELECT * FROM ffs_create_records(ARRAY[
     contract(jsonb_build_object('id', id(7), 'note', 'better', 'customer', 'Umbra')),
