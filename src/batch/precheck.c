@@ -54,7 +54,7 @@ struct Precheck
 	TupleTableSlot *slot;
 	List	   *arbiter;		/* a row that meets one there is none of the others' business */
 	List	   *unique;			/* indexes in which nothing may stand already */
-	List	   *lasting;		/* of them those whose entries no row of the call takes away */
+	List	   *lasting;		/* of them those that the server will name then: no row of the call takes an entry away, nor makes one before */
 	List	   *references;
 	Datum	   *values;			/* of columns that no row gives: stamps */
 	bool	   *nulls;
@@ -267,6 +267,7 @@ ffs_batch_open_precheck(RowReader *reader, Oid arbiter, const uint64 *changing, 
 	Precheck   *check;
 	MemoryContext old;
 	ListCell   *lc;
+	bool		nothing_before = true;
 
 	old = MemoryContextSwitchTo(reader->context);
 	check = palloc0(sizeof(Precheck));
@@ -285,8 +286,10 @@ ffs_batch_open_precheck(RowReader *reader, Oid arbiter, const uint64 *changing, 
 		if (!(form->indisunique || form->indisexclusion) || !form->indimmediate || form->indexrelid == arbiter)
 			continue;
 		check->unique = lappend_oid(check->unique, form->indexrelid);
-		if (!form->indisexclusion && !swayed && !is_changed(info, changing))
+		/* rows of one call share no primary key; on another index a row may meet one that is not there yet, first */
+		if (!form->indisexclusion && !swayed && !is_changed(info, changing) && nothing_before)
 			check->lasting = lappend_oid(check->lasting, form->indexrelid);
+		nothing_before &= form->indisprimary;
 	}
 	if (OidIsValid(arbiter))
 		check->arbiter = list_make1_oid(arbiter);
@@ -363,9 +366,12 @@ is_free(Precheck *check, TupleTableSlot *slot)
 		bool		nulls[INDEX_MAX_KEYS];
 		char	   *key;
 
-		if (!list_member_oid(check->lasting, RelationGetRelid(index)) ||
+		if (!list_member_oid(check->unique, RelationGetRelid(index)) ||
 			ffs_compat_check_unique(rri, slot, check->estate, &conflict, one))
 			continue;
+		/* the first that is not free is what the server will name */
+		if (!list_member_oid(check->lasting, RelationGetRelid(index)))
+			return false;
 		FormIndexDatum(rri->ri_IndexRelationInfo[i], slot, check->estate, values, nulls);
 		key = BuildIndexValueDescription(index, values, nulls);
 		ereport(ERROR,

@@ -301,6 +301,12 @@ SELECT ffs_manage('turns_by_key');
 INSERT INTO turns_by_key VALUES (1, 5);
 SELECT * FROM ffs_create_many('turns_by_key', '[{"k": 1, "u": 6}, {"k": 2, "u": 5}, {"k": 3, "u": 6}, {"k": 11, "u": 6}]', 'update', 'report');
 
+-- of two constraints, the one that a plain INSERT names
+CREATE TABLE doubles (k integer PRIMARY KEY, a integer UNIQUE, b integer UNIQUE);
+SELECT ffs_manage('doubles');
+INSERT INTO doubles VALUES (1, 1, 1);
+SELECT * FROM ffs_create_many('doubles', '[{"k": 2, "a": 1, "b": 9}, {"k": 3, "a": 5, "b": 5}, {"k": 4, "a": 5, "b": 1}]', on_error => 'report');
+
 \echo == batches leave no memory behind in a transaction
 CREATE TABLE crowd (id integer PRIMARY KEY, n integer NOT NULL);
 CREATE TABLE crowd_audited (LIKE crowd INCLUDING ALL, up integer REFERENCES crowd);

@@ -31,6 +31,8 @@ foreach ([ calls => $calls, 'no call reaches a crash, an internal error or a han
 	my $output = `perl test/fuzz/$program.pl $seed $much 2>&1`;
 	is($?, 0, $name) or diag($output);
 }
+my $output = `psql -X -q -A -t -v seed=$seed -v calls=$calls -f test/fuzz/turns.sql 2>&1`;
+like($output, qr/WARNING:  0 found/, 'rows of a batch are judged in their turn, as plain statements are') or diag($output);
 my $log = slurp_file($node->logfile);
 is($log =~ /(.*(?:was terminated by signal|TRAP:|PANIC).*)/ ? $1 : '', '', 'the server never went down');
 
