@@ -279,6 +279,8 @@ sub shape
 		my @of = (pick(@may));
 		push @of, grep { $_ != $of[0] } pick(@may) if chance(30);
 		my $late = pick('', '', '', ' DEFERRABLE', ' DEFERRABLE INITIALLY DEFERRED');
+		# what is checked at the end of a statement lets rows of one batch change places
+		$shape{late} = 1 if $late ne '';
 		push @parts, 'UNIQUE (' . join(', ', map { ident($_->{name}) } @of) . ")$late";
 		# a constant default may be a key twice in a call: what then is refused depends on the batches
 		@unique = @of if $late eq '' && !grep { $_->{default} ne '' && !$_->{volatile} && $_->{default} !~ /^ COLLATE/ } @of;
@@ -286,7 +288,12 @@ sub shape
 	my @numbers = grep { $_->{type} =~ /^(int[248]|numeric)$/ } @columns;
 	push @parts, 'CHECK (' . pick('%s < 1000', '%s <> 8', '10 / (%s - 8) < 100') =~ s/%s/ident(pick(@numbers)->{name})/er . ')' if @numbers && chance(25);
 	my @ranges = grep { $_->{type} eq 'int4range' } @columns;
-	push @parts, 'EXCLUDE USING gist (' . ident($ranges[0]{name}) . ' WITH &&)' . pick('', ' DEFERRABLE') if @ranges && !$shape{partitioned} && chance(40);
+	if (@ranges && !$shape{partitioned} && chance(40))
+	{
+		my $late = pick('', ' DEFERRABLE');
+		$shape{late} = 1 if $late ne '';
+		push @parts, 'EXCLUDE USING gist (' . ident($ranges[0]{name}) . " WITH &&)$late";
+	}
 
 	s/%/%%/g foreach @parts;
 	my $ddl = 'CREATE TABLE %1$s (' . join(', ', @parts) . ')';
@@ -370,7 +377,7 @@ sub call
 		$row = undef if $kind eq 'records' && chance($bad / 5);
 		push @input, $row;
 	}
-	my $conflict = $kind eq 'create' ? 'error' : pick(qw(error skip update update));
+	my $conflict = $kind eq 'create' ? 'error' : $shape->{late} ? pick(qw(error skip)) : pick(qw(error skip update update));
 	my $columns = 'null';
 	if (@{ $shape->{unique} } && chance(50)) { $columns = '[' . join(', ', map { string($_->{name}) } @{ $shape->{unique} }) . ']'; }
 	elsif (@{ $shape->{key} } && chance(20)) { $columns = '[' . join(', ', map { string($_->{name}) } reverse @{ $shape->{key} }) . ']'; }
@@ -386,6 +393,7 @@ sub key_call
 {
 	my ($shape, $names) = @_;
 	my $kind = $shape->{soft} ? pick(qw(update delete restore)) : pick(qw(update update delete));
+	$kind = 'delete' if $kind eq 'update' && $shape->{late};
 	my $bad = pick(0, 0, 2, 20);
 	my @input;
 	foreach (1 .. pick(1, 2, 5, 10, 25))
