@@ -11,6 +11,7 @@
 
 #include "base/base.h"
 #include "batch/batch.h"
+#include "cache/cache.h"
 #include "registry/registry.h"
 #include "stats/stats.h"
 #include "temporal/temporal.h"
@@ -29,5 +30,6 @@ _PG_init(void)
 	ffs_registry_init();
 	ffs_temporal_init();
 	ffs_batch_init();
+	ffs_cache_init();
 	ffs_base_init_done();
 }

@@ -19,6 +19,7 @@
 #include "access/tableam.h"
 #include "executor/executor.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_namespace.h"
 #include "miscadmin.h"
 #if PG_VERSION_NUM >= 170000
 #include "storage/procnumber.h"
@@ -142,6 +143,17 @@ ffs_compat_owns_relation(Oid relid, Oid role)
 	return object_ownercheck(RelationRelationId, relid, role);
 #else
 	return pg_class_ownercheck(relid, role);
+#endif
+}
+
+/* May the role look things up in the schema? */
+static inline bool
+ffs_compat_may_use_namespace(Oid namespace, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(NamespaceRelationId, namespace, role, ACL_USAGE) == ACLCHECK_OK;
+#else
+	return pg_namespace_aclcheck(namespace, role, ACL_USAGE) == ACLCHECK_OK;
 #endif
 }
 

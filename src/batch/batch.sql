@@ -50,11 +50,11 @@ COMMENT ON FUNCTION ffs_create(regclass, jsonb) IS
 'creates a row from a jsonb object (an absent member takes the column''s default, null is NULL, stamp columns are ignored); gives the row as stored, of the columns that the caller may read, or NULL where a trigger kept it out; errors: not_managed, 42703, 42501, 428C9, and those of the INSERT';
 
 CREATE FUNCTION ffs_get(table_row anyelement, VARIADIC key "any") RETURNS SETOF anyelement
-LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 1 AS 'MODULE_PATHNAME';
+LANGUAGE c STABLE PARALLEL UNSAFE ROWS 1 AS 'MODULE_PATHNAME';
 CREATE FUNCTION ffs_get(table_row anyelement, key text) RETURNS SETOF anyelement
-LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 1 AS 'MODULE_PATHNAME';
+LANGUAGE c STABLE PARALLEL UNSAFE ROWS 1 AS 'MODULE_PATHNAME';
 CREATE FUNCTION ffs_get(table_row anyelement, key jsonb) RETURNS SETOF anyelement
-LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 1 AS 'MODULE_PATHNAME';
+LANGUAGE c STABLE PARALLEL UNSAFE ROWS 1 AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION ffs_get(anyelement, VARIADIC "any") IS
 'the row of a managed table with this key, or none: NULL::table_name, then one value for each key column; errors: not_managed, key_missing, 42804, 42501';
 COMMENT ON FUNCTION ffs_get(anyelement, text) IS
@@ -63,7 +63,7 @@ COMMENT ON FUNCTION ffs_get(anyelement, jsonb) IS
 'the row of a managed table with this key, or none: NULL::table_name, then an object with a member for each key column; errors: not_managed, key_missing, 42703, 22P02, 42501';
 
 CREATE FUNCTION ffs_get_many(table_row anyelement, keys anycompatiblearray) RETURNS SETOF anyelement
-LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 100 AS 'MODULE_PATHNAME';
+LANGUAGE c STABLE PARALLEL UNSAFE ROWS 100 AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION ffs_get_many(anyelement, anycompatiblearray) IS
 'the rows of a managed table with these keys, in the order of the keys, those that are there: NULL::table_name, then an array of the key''s type, text[] (for keys of one column), or jsonb[] of objects; errors: not_managed, key_missing, 42804, 22P02, 42501';
 

@@ -463,8 +463,13 @@ ffs_batch_feed_run(Feed *feed, const char *query)
 				 errdetail("The table is %s.", feed->reader->relation_name),
 				 errhint("Use triggers in place of rules.")));
 
-	CommandCounterIncrement();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	if (feed->command == CMD_SELECT)
+		PushActiveSnapshot(GetActiveSnapshot());	/* what the calling statement sees */
+	else
+	{
+		CommandCounterIncrement();
+		PushActiveSnapshot(GetTransactionSnapshot());
+	}
 
 	/* the scan finds its feed here */
 	environment = create_queryEnv();

@@ -3,21 +3,25 @@
  * get_many.c
  *		ffs_get_many: the rows with these keys, in their order.
  *
- * The keys are the feed of a SELECT that joins the table to it: the executor
- * looks up one after another, and nothing has to be sorted.
+ * Where there is a cache, it is asked for one key after another.  Else the keys
+ * are the feed of a SELECT that joins the table to it: the executor looks up
+ * one after another, and nothing has to be sorted.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "funcapi.h"
+#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/tuplestore.h"
 
 #include "batch/batch.h"
 #include "batch/feed.h"
@@ -25,6 +29,7 @@
 #include "batch/one.h"
 #include "batch/select.h"
 #include "registry/key.h"
+#include "registry/rowcache.h"
 
 PG_FUNCTION_INFO_V1(ffs_get_many);
 
@@ -149,6 +154,57 @@ get_rows(GetCall *call, Relation rel, ReturnSetInfo *result)
 	return found;
 }
 
+/* By way of the cache; false if the table is not one that it answers for. */
+static bool
+get_cached_rows(GetCall *call, ReturnSetInfo *result, uint64 *found)
+{
+	FfsTable   *table = call->table;
+	MemoryContext context;
+	MemoryContext old;
+	bool		first = true;
+
+	if (ffs_registry_row_cache == NULL)
+		return false;
+	context = AllocSetContextCreate(CurrentMemoryContext, "ffstorage keys", ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(context);
+	for (int i = 0; i < call->nelements; i++)
+	{
+		Datum		key[INDEX_MAX_KEYS];
+		Datum		row;
+		FfsRowAnswer answer;
+
+		if (call->nulls[i])
+			continue;
+		if (i % KEYS_AT_A_TIME == 0)
+			CHECK_FOR_INTERRUPTS();
+		read_key(call, call->elements[i], key);
+		answer = ffs_registry_row_cache->get(table, key, context, &row);
+		if (answer == FFS_ROW_ASK)
+		{
+			if (first)
+				break;
+			answer = ffs_batch_ask_table(table, key, context, &row) ? FFS_ROW_FOUND : FFS_ROW_NONE;
+		}
+		first = false;
+		if (answer == FFS_ROW_FOUND)
+		{
+			HeapTupleHeader header = DatumGetHeapTupleHeader(row);
+			HeapTupleData tuple;
+
+			tuple.t_len = HeapTupleHeaderGetDatumLength(header);
+			ItemPointerSetInvalid(&tuple.t_self);
+			tuple.t_tableOid = InvalidOid;
+			tuple.t_data = header;
+			tuplestore_puttuple(result->setResult, &tuple);
+			(*found)++;
+		}
+		MemoryContextReset(context);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	return !first;
+}
+
 Datum
 ffs_get_many(PG_FUNCTION_ARGS)
 {
@@ -181,7 +237,7 @@ ffs_get_many(PG_FUNCTION_ARGS)
 					 errhint("Give the keys as jsonb[], each an object with a member for each key column.")));
 		get_typlenbyvalalign(call.element, &length, &byval, &align);
 		deconstruct_array(array, call.element, length, byval, align, &call.elements, &call.nulls, &call.nelements);
-		if (call.nelements > 0)
+		if (call.nelements > 0 && !get_cached_rows(&call, result, &found))
 			found = get_rows(&call, rel, result);
 	}
 	table_close(rel, NoLock);

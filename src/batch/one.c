@@ -20,7 +20,9 @@
 #include "batch/batch.h"
 #include "batch/one.h"
 #include "batch/rows.h"
+#include "batch/select.h"
 #include "registry/key.h"
+#include "registry/rowcache.h"
 
 PG_FUNCTION_INFO_V1(ffs_create);
 PG_FUNCTION_INFO_V1(ffs_get);
@@ -178,18 +180,56 @@ ffs_create(PG_FUNCTION_ARGS)
 
 /* ---- ffs_get ---- */
 
-/* SELECT of whole rows of the table, as its row type. */
-static void
-append_select(StringInfo query, const FfsTable *table)
+/* What a call in a query knows of itself from one row to the next. */
+typedef struct GetSite
 {
-	/* a bare alias would mean a column of that name */
-	appendStringInfo(query, "SELECT (ffs_row.*)::%s FROM ", ffs_base_relation_name(table->relid));
+	Oid			relid;
+	uint64		serial;			/* of the table's descriptor */
+	bool		direct;			/* the arguments are values of the key columns' own types */
+} GetSite;
+
+/* Are the arguments from 1 on the key as it is, by the types that the call declares? */
+static bool
+is_direct(FunctionCallInfo fcinfo, const FfsTable *table)
+{
+	if (table->nkeys == 0 || PG_NARGS() != table->nkeys + 1 || get_fn_expr_variadic(fcinfo->flinfo))
+		return false;
+	for (int i = 0; i < table->nkeys; i++)
+	{
+		Oid			type = getBaseType(get_atttype(table->relid, table->key[i]));
+
+		if (getBaseType(get_fn_expr_argtype(fcinfo->flinfo, i + 1)) != type || type == JSONBOID)
+			return false;
+	}
+	return true;
 }
 
-static bool
-get_row(FfsTable *table, Datum *key, MemoryContext context, Datum *result)
+static FfsTable *
+get_arguments(FunctionCallInfo fcinfo, GetSite **site)
+{
+	FfsTable   *table;
+
+	*site = fcinfo->flinfo->fn_extra;
+	if (likely(*site != NULL))
+	{
+		table = ffs_registry_get((*site)->relid, false);
+		if (likely(table->serial == (*site)->serial))
+			return table;
+	}
+	else
+		*site = fcinfo->flinfo->fn_extra = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(GetSite));
+	table = ffs_batch_element_argument(fcinfo, 0);
+	(*site)->relid = table->relid;
+	(*site)->serial = table->serial;
+	(*site)->direct = is_direct(fcinfo, table);
+	return table;
+}
+
+bool
+ffs_batch_ask_table(FfsTable *table, Datum *key, MemoryContext context, Datum *result)
 {
 	StringInfoData query;
+	QueryParams params = {0};
 	Oid			types[INDEX_MAX_KEYS];
 	bool		isnull;
 	bool		found = false;
@@ -197,10 +237,13 @@ get_row(FfsTable *table, Datum *key, MemoryContext context, Datum *result)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	initStringInfo(&query);
-	append_select(&query, table);
+	/* a bare alias would mean a column of that name */
+	appendStringInfo(&query, "SELECT (ffs_row.*)::%s FROM ", ffs_base_relation_name(table->relid));
 	appendStringInfo(&query, "%s AS ffs_row WHERE ", ffs_base_relation_name(table->relid));
 	ffs_batch_append_key(&query, table, "ffs_row", 1, types);
-	if (ffs_batch_run_plan(query.data, table->nkeys, types, key, NULL, SPI_OK_SELECT) > 0)
+	for (int i = 0; i < table->nkeys; i++)
+		ffs_batch_add_param(&params, types[i], key[i]);
+	if (ffs_batch_run_select(query.data, &params, NULL) > 0)
 	{
 		Datum		row = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 		MemoryContext old = MemoryContextSwitchTo(context);
@@ -216,31 +259,39 @@ get_row(FfsTable *table, Datum *key, MemoryContext context, Datum *result)
 Datum
 ffs_get(PG_FUNCTION_ARGS)
 {
-	FuncCallContext *context;
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	GetSite    *site;
+	FfsTable   *table = get_arguments(fcinfo, &site);
+	Datum		key[INDEX_MAX_KEYS];
+	bool		direct = site->direct;
+	Datum		row = (Datum) 0;
+	FfsRowAnswer answer = FFS_ROW_ASK;
+	instr_time	start;
 
-	if (SRF_IS_FIRSTCALL())
+	ffs_batch_begin(table->rootid, FFS_OP_GET, &start);
+	for (int i = 0; direct && i < table->nkeys; i++)
 	{
-		FfsTable   *table;
-		Datum		key[INDEX_MAX_KEYS];
-		Datum		row = (Datum) 0;
-		bool		found;
-		instr_time	start;
-
-		context = SRF_FIRSTCALL_INIT();
-		table = ffs_batch_element_argument(fcinfo, 0);
-		ffs_batch_begin(table->rootid, FFS_OP_GET, &start);
-		ffs_registry_key_from_args(table, fcinfo, 1, key);
-		found = get_row(table, key, context->multi_call_memory_ctx, &row);
-		ffs_batch_count(table->rootid, FFS_OP_GET, found, start);
-		if (found)
-		{
-			context->user_fctx = DatumGetPointer(row);
-			SRF_RETURN_NEXT(context, row);
-		}
-		SRF_RETURN_DONE(context);
+		direct = !PG_ARGISNULL(i + 1);
+		key[i] = PG_GETARG_DATUM(i + 1);
 	}
-	context = SRF_PERCALL_SETUP();
-	SRF_RETURN_DONE(context);
+	if (!direct)
+		ffs_registry_key_from_args(table, fcinfo, 1, key);
+	if (ffs_registry_row_cache != NULL)
+		answer = ffs_registry_row_cache->get(table, key, CurrentMemoryContext, &row);
+	if (answer == FFS_ROW_ASK)
+		answer = ffs_batch_ask_table(table, key, CurrentMemoryContext, &row) ? FFS_ROW_FOUND : FFS_ROW_NONE;
+	ffs_batch_count(table->rootid, FFS_OP_GET, answer == FFS_ROW_FOUND, start);
+
+	/* a set of one row, or of none */
+	if (answer == FFS_ROW_FOUND)
+	{
+		if (result != NULL && IsA(result, ReturnSetInfo))
+			result->isDone = ExprSingleResult;
+		PG_RETURN_DATUM(row);
+	}
+	if (result != NULL && IsA(result, ReturnSetInfo))
+		result->isDone = ExprEndResult;
+	PG_RETURN_NULL();
 }
 
 /* ---- ffs_update ---- */

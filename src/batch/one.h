@@ -59,6 +59,14 @@ extern void ffs_batch_version_conflict(const FfsTable *table, const Datum *key,
 /* The name of the column of a side table that comes from this one of the table, or NULL. */
 extern const char *ffs_batch_side_column(TupleDesc desc, const AttrNumber *map, AttrNumber source);
 
+/* ---- one.c ---- */
+
+/*
+ * The row with this key, by a query, as the calling statement's snapshot sees
+ * it: a composite datum allocated in `context`; false if there is none.
+ */
+extern bool ffs_batch_ask_table(FfsTable *table, Datum *key, MemoryContext context, Datum *result);
+
 /* Counting a call: one that begins and does not come to its count is an error. */
 static inline void
 ffs_batch_begin(Oid relid, FfsOperation op, instr_time *start)

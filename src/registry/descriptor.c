@@ -409,6 +409,7 @@ find_primary_key(FfsTable *table, Relation rel)
 static FfsTable *
 build_descriptor(Oid relid)
 {
+	static uint64 last_serial = 0;
 	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "ffstorage descriptor",
 												  ALLOCSET_SMALL_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
@@ -430,6 +431,7 @@ build_descriptor(Oid relid)
 	 */
 	MemoryContextSetParent(context, old);
 	table->relid = relid;
+	table->serial = ++last_serial;
 	table->context = context;
 
 	rel = try_relation_open(relid, AccessShareLock);

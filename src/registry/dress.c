@@ -41,6 +41,7 @@
 #include "tenancy/tenancy.h"
 
 #define ROW_TRIGGER		"zz_ffstorage_row"
+#define REPLICA_TRIGGER	"zz_ffstorage_replica"
 #define POLICY_TENANT	"ffstorage_tenant"
 #define POLICY_OPEN		"ffstorage_open"
 #define POLICY_MAY_READ	"ffstorage_may_read"
@@ -93,6 +94,23 @@ find_trigger(Oid relid, const char *name, bool enabled_only, Oid *function)
 			*function = trigger->tgfoid;
 	}
 	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return result;
+}
+
+static bool
+fires_on_replica(Oid relid, const char *name)
+{
+	Relation	rel = table_open(relid, AccessShareLock);
+	bool		result = false;
+
+	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
+	{
+		Trigger    *trigger = &rel->trigdesc->triggers[i];
+
+		if (strcmp(trigger->tgname, name) == 0)
+			result = trigger->tgenabled == TRIGGER_FIRES_ON_REPLICA;
+	}
 	table_close(rel, AccessShareLock);
 	return result;
 }
@@ -281,6 +299,12 @@ make_triggers(FfsManaged *m, List *members)
 	if (m->row_trigger == NULL || !OidIsValid(find_trigger(m->relid, m->row_trigger, false, NULL)))
 		m->row_trigger = choose_row_trigger(members, last_foreign_trigger(members, NULL));
 	make_trigger(m->relid, m->row_trigger, "BEFORE INSERT OR UPDATE OR DELETE", "ROW", "row_change");
+	if (!fires_on_replica(m->relid, REPLICA_TRIGGER))
+	{
+		make_trigger(m->relid, REPLICA_TRIGGER, "BEFORE INSERT OR UPDATE OR DELETE", "ROW", "row_replicated");
+		ffs_base_run(SPI_OK_UTILITY, "ALTER TABLE %s ENABLE REPLICA TRIGGER " REPLICA_TRIGGER,
+					 ffs_base_relation_name(m->relid));
+	}
 	ffs_registry_keep_trigger_last(m);
 
 	/*
@@ -737,6 +761,7 @@ ffs_registry_undress(FfsManaged *m)
 
 	drop_trigger(m->relid, m->row_trigger);
 	drop_trigger(m->relid, "ffstorage_inserted");
+	drop_trigger(m->relid, REPLICA_TRIGGER);
 	foreach(lc, ffs_registry_members(m->relid))
 		ffs_registry_undress_member(m, lfirst_oid(lc));
 }

@@ -72,7 +72,6 @@ extern void ffs_registry_descriptor_init(void);
 extern const char *ffs_registry_strategy_name(FfsStrategy strategy);
 extern bool ffs_registry_parse_strategy(const char *name, FfsStrategy *strategy);
 extern FfsManaged *ffs_registry_load(Oid relid);
-extern List *ffs_registry_all(void);	/* of Oid: every managed root */
 extern void ffs_registry_store(FfsManaged *m);	/* inserts or replaces */
 extern void ffs_registry_forget(Oid relid);
 extern FfsFoundColumn *ffs_registry_found_column(FfsManaged *m, const char *name);

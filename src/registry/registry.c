@@ -9,6 +9,9 @@
 
 #include "registry/internal.h"
 #include "registry/registry.h"
+#include "registry/rowcache.h"
+
+const FfsRowCache *ffs_registry_row_cache = NULL;
 
 void
 ffs_registry_init(void)

@@ -15,6 +15,7 @@
 #include "access/attnum.h"
 #include "access/tupdesc.h"
 #include "nodes/bitmapset.h"
+#include "nodes/pg_list.h"
 #include "utils/rel.h"
 
 typedef enum FfsStrategy
@@ -65,6 +66,7 @@ typedef struct FfsTable
 {
 	Oid			relid;			/* hash key */
 	bool		managed;		/* false: not managed, all below is unset */
+	uint64		serial;			/* another one whenever the descriptor was made anew */
 
 	Oid			rootid;			/* the managed table; relid unless a partition */
 	FfsStrategy strategy;
@@ -126,6 +128,9 @@ extern FfsTable *ffs_registry_find(Oid relid);
 
 /* The same; error not_managed where there is none, history_out_of_step where it says so and for_write. */
 extern FfsTable *ffs_registry_get(Oid relid, bool for_write);
+
+/* Every managed root of this database, as a list of Oid. */
+extern List *ffs_registry_all(void);
 
 /* ffstorage.managed has changed for this root: forget descriptors everywhere at commit, here at once. */
 extern void ffs_registry_invalidate(Oid rootid);

@@ -99,6 +99,8 @@ only_our_trigger(Relation rel)
 
 		if (!TRIGGER_FOR_BEFORE(trigger->tgtype) || !TRIGGER_FOR_INSERT(trigger->tgtype) || name == NULL)
 			continue;
+		if (trigger->tgenabled == TRIGGER_FIRES_ON_REPLICA)
+			continue;			/* not here */
 		if (!TRIGGER_FOR_ROW(trigger->tgtype))
 		{
 			if (ours && fires && strcmp(name, "statement_begin") == 0)

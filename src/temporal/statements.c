@@ -27,6 +27,7 @@
 
 #include "base/base.h"
 #include "registry/registry.h"
+#include "registry/rowcache.h"
 #include "stats/stats.h"
 #include "temporal/temporal.h"
 #include "temporal/write.h"
@@ -142,6 +143,8 @@ statement_begin(PG_FUNCTION_ARGS)
 	{
 		ffs_temporal_note_write();
 		activity->unprobed = true;
+		if (ffs_registry_row_cache != NULL)
+			ffs_registry_row_cache->rows_inserted(table);
 	}
 	else if (table->strategy != FFS_STRATEGY_NONE && op == FFS_OP_INSERT && !activity->ends_seen)
 		activity->ends_seen = ends_seen_outside(table->rootid) || ffs_temporal_any_end(table);
@@ -249,6 +252,8 @@ table_truncate(PG_FUNCTION_ARGS)
 		ffs_stats_begin(table->rootid, FFS_OP_TRUNCATE);
 	if (table->tenant != 0)
 		ffs_tenancy_check_truncate(table->rootid);
+	if (ffs_registry_row_cache != NULL)
+		ffs_registry_row_cache->table_written(table->rootid);
 	INSTR_TIME_SET_CURRENT(activity->start[FFS_OP_TRUNCATE]);
 	activity->started[FFS_OP_TRUNCATE] = true;
 

@@ -43,6 +43,7 @@
 
 #include "base/base.h"
 #include "registry/registry.h"
+#include "registry/rowcache.h"
 #include "stats/stats.h"
 #include "temporal/temporal.h"
 #include "temporal/write.h"
@@ -50,6 +51,7 @@
 
 PG_FUNCTION_INFO_V1(row_change);
 PG_FUNCTION_INFO_V1(row_inserted);
+PG_FUNCTION_INFO_V1(row_replicated);
 PG_FUNCTION_INFO_V1(is_new_row);
 PG_FUNCTION_INFO_V1(is_new_row_audited);
 
@@ -744,6 +746,16 @@ delete_row(TriggerData *td, FfsTable *table)
 	return true;
 }
 
+/* What the trigger lets pass is about to be written: rows cached under these keys are to go. */
+static inline void
+tell_cache(TriggerData *td, FfsTable *table, HeapTuple result)
+{
+	if (ffs_registry_row_cache != NULL)
+		ffs_registry_row_cache->row_written(table, RelationGetDescr(td->tg_relation),
+											TRIGGER_FIRED_BY_INSERT(td->tg_event) ? NULL : td->tg_trigtuple,
+											TRIGGER_FIRED_BY_DELETE(td->tg_event) ? NULL : result);
+}
+
 Datum
 row_change(PG_FUNCTION_ARGS)
 {
@@ -769,6 +781,26 @@ row_change(PG_FUNCTION_ARGS)
 			ffs_temporal_activity(table->rootid)->rows[FFS_OP_DELETE]++;
 		result = td->tg_trigtuple;
 	}
+	tell_cache(td, table, result);
+	return PointerGetDatum(result);
+}
+
+/*
+ * The same row where the session's role is "replica" (logical replication
+ * applies it, pg_restore loads it): what stands beside the table comes from
+ * the origin too, but the cache of this server must know.
+ */
+Datum
+row_replicated(PG_FUNCTION_ARGS)
+{
+	TriggerData *td = ffs_temporal_trigger_data(fcinfo, "row_replicated");
+	FfsTable   *table = ffs_registry_find(RelationGetRelid(td->tg_relation));
+	HeapTuple	result = TRIGGER_FIRED_BY_UPDATE(td->tg_event) ? td->tg_newtuple : td->tg_trigtuple;
+
+	if (!TRIGGER_FIRED_BEFORE(td->tg_event) || !TRIGGER_FIRED_FOR_ROW(td->tg_event))
+		ffs_temporal_wrong_event("row_replicated", "BEFORE ROW");
+	if (table != NULL)
+		tell_cache(td, table, result);
 	return PointerGetDatum(result);
 }
 

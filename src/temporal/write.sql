@@ -29,6 +29,11 @@ LANGUAGE c AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION ffstorage.row_inserted() IS
 'AFTER INSERT ROW trigger of managed tables: only its WHEN clause works, the trigger itself never fires';
 
+CREATE FUNCTION ffstorage.row_replicated() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION ffstorage.row_replicated() IS
+'BEFORE ROW trigger of managed tables that fires only where session_replication_role is replica: tells the cache which rows change';
+
 CREATE FUNCTION ffstorage.is_new_row() RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION ffstorage.is_new_row() IS

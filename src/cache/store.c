@@ -1,0 +1,1044 @@
+/*-------------------------------------------------------------------------
+ *
+ * store.c
+ *		Rows by key in shared memory that are never stale.
+ *
+ * What is promised: a reader with snapshot S is given the row version that S
+ * sees in the table, or is told to ask the table.
+ *
+ * States.  Every key has a bucket (several keys may share one), every table a
+ * table fence (several tables may share one).  Both remember the top-level
+ * transactions that wrote there, as a set of full transaction ids: the last
+ * KEPT of them one by one, and `before`, the greatest that had to make room.
+ * "S sees all of a set" means: each member is finished, and finished before S
+ * was taken.  An entry hangs on its key's bucket and holds a row and the xmin
+ * of its tuple, or that there is none (a negative entry).
+ *
+ *	Writer	fences before it changes anything: it takes the lock of the
+ *			bucket, puts its own id into the set, and takes the key's entries
+ *			out.  Once is enough, since nothing can go in while it runs.
+ *			There is nothing to undo when it ends, however it ends.
+ *	Filler	reads the table with its snapshot S.  Under the bucket's lock it
+ *			puts in what it read only if S sees all of the bucket's set and of
+ *			the table fence's.
+ *	Reader	with snapshot S uses an entry if S sees the transaction xmin as
+ *			finished; a negative one if S sees all of both sets.
+ *
+ * Why that is right.  Let an entry hold version V of key K, read with S1, and
+ * let S see V's xmin.  Should S see a newer version, its writer W had
+ * finished when S was taken, and had fenced before.  The entry did not go in
+ * before that fence, which would have removed it.  So it went in after it,
+ * and S1 saw W as finished; then S1 had read W's version and not V.  Should V
+ * be gone for S, the same holds of whoever deleted it.  Should S be older
+ * than S1: whoever made V is finished for S, nobody had ended V when S1 was
+ * taken, and so nobody had when S was, since snapshots see ever more
+ * transactions finished.  A negative entry: S sees every writer that S1 saw
+ * (they are in the sets), and newer ones have removed it.
+ *
+ * A set must not be a single greatest id: of two writers W1 < W2 of one
+ * bucket, W2 may end first, and a filler that sees W2 may not see W1, whose
+ * old row it would put in after W1 fenced.  With `before`, a snapshot sees all
+ * members if `before` is less than its xmin; that refuses more, never less.
+ *
+ * The filler's own transaction does not count as finished, though its own
+ * snapshot sees its rows: a set that has it is not seen.  A prepared
+ * transaction is running until it is finished.  Those that were prepared
+ * before the server started are in no set, as sets are in memory: `floor`, the
+ * next id at the first fill, stands for them in all sets.  Subtransactions
+ * need nothing: what a rolled-back one fenced stays fenced.  (A snapshot whose
+ * list of subtransactions ran over knows nothing of ids between its xmin and
+ * xmax without asking elsewhere: they count as not finished.)
+ *
+ * Table fences.  What changes more than single rows (TRUNCATE, DDL, triggers
+ * switched off, partitions attached) puts its id into the table's set and
+ * counts `generation` up before it commits: entries of other generations are
+ * as good as gone, and fills wait until the change is seen.  Rows that come
+ * with COPY, of which no key is told, are in a set and a generation of their
+ * own, `inserts`, that negative entries obey; others need not: where a row
+ * comes, none was, or this or another transaction took it away and fenced.
+ * Tables of which nothing was ever put in need no fences by key: the first
+ * writer of a transaction notes itself in the table's set and goes on.  The
+ * flags `used` and `negatives` are set by fillers before they look at a set,
+ * and looked at by writers before they put themselves in, both under the
+ * table fence's lock: one of them sees the other.
+ *
+ * Locks.  A partition's LWLock guards its buckets, entries, free blocks and
+ * the clock's hand: exclusively to change them, shared to read.  The reference
+ * bit of an entry is set under the shared lock: a lost one costs an eviction.
+ * A spinlock guards a table fence's sets and flags; generations are atomics
+ * that count up under it, read without it.  Order: the partition's lock, then
+ * a table fence's; no two of a kind.  Who sees a writer as finished has taken
+ * the snapshot after the writer left the list of running transactions, both
+ * under ProcArrayLock: that is what orders fences before look-ups.
+ *
+ * Memory.  A partition's blocks are all of one size, and an entry is a chain of
+ * them: nothing fragments, and to make room is to let the clock go on.
+ * Long rows are copied out with the lock released and the entry pinned: a
+ * writer unlinks it, and the clock frees its blocks when the pin is gone.
+ *
+ * test/model/cache.pml is a model of this.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/twophase.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "port/atomics.h"
+#include "storage/lwlock.h"
+#include "storage/spin.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "base/base.h"
+#include "cache/store.h"
+
+#define KEPT				3
+#define TABLE_FENCES		1024
+#define MAX_PARTITIONS		256
+#define MIN_PARTITION_SIZE	(256 * 1024)
+#define BLOCK_SIZE			256
+/* Longer rows are copied without the lock. */
+#define SHORT_ROW			4096
+/* After so many rows inserted by one transaction their keys are not told. */
+#define FEW_INSERTS			16
+
+/* ---- what is in shared memory ---- */
+
+typedef struct XidSet
+{
+	uint64		before;
+	uint64		kept[KEPT];		/* 0 where there is none */
+} XidSet;
+
+struct TableFence
+{
+	slock_t		mutex;
+	bool		used;			/* by the table below */
+	bool		shared;			/* by others too */
+	bool		negatives;		/* negative entries may be there */
+	Oid			dboid;
+	Oid			relid;
+	pg_atomic_uint64 generation;
+	pg_atomic_uint64 insert_generation;
+	XidSet		changes;
+	XidSet		inserts;
+};
+
+typedef struct Bucket
+{
+	XidSet		writers;
+	uint32		first;			/* block number + 1; 0: no entry */
+	uint32		unused;
+} Bucket;
+
+/* The first block of an entry begins with this, the others with `more`. */
+typedef struct Entry
+{
+	uint32		more;			/* the next block of this entry */
+	uint32		next;			/* the next entry of the bucket */
+	uint64		hash;
+	uint64		generation;
+	uint64		insert_generation;
+	TimestampTz filled;
+	Oid			dboid;
+	Oid			relid;
+	TransactionId xmin;			/* invalid: negative */
+	uint32		key_length;
+	uint32		row_length;
+	pg_atomic_uint32 pins;
+} Entry;
+
+#define FIRST_ROOM	(BLOCK_SIZE - sizeof(Entry))
+#define MORE_ROOM	(BLOCK_SIZE - sizeof(uint32))
+
+/* Of each block; the bit says that the entry was used since the hand passed. */
+#define BLOCK_FREE		0
+#define BLOCK_MORE		1
+#define BLOCK_ENTRY		2
+#define BLOCK_DEAD		4		/* an entry unlinked while it was pinned */
+#define BLOCK_REFERENCED 8
+
+typedef struct Partition
+{
+	LWLock		lock;
+	uint32		first_free;
+	uint32		nfree;
+	uint32		hand;
+	uint32		nentries;
+} Partition;
+
+typedef union PaddedPartition
+{
+	Partition	partition;
+	char		pad[PG_CACHE_LINE_SIZE];
+} PaddedPartition;
+
+typedef struct Shared
+{
+	int			tranche;
+	slock_t		mutex;			/* floor */
+	uint64		floor;
+	pg_atomic_uint64 counters[N_COUNTERS];
+	TableFence	fences[TABLE_FENCES];
+	PaddedPartition partitions[MAX_PARTITIONS];
+} Shared;
+
+/* What follows from the setting; the same in every process. */
+static uint32 npartitions;
+static uint32 nbuckets;			/* of a partition */
+static uint32 nblocks;
+
+static Shared *shared = NULL;
+static Bucket *buckets;
+static char *blocks;
+static uint8 *states;
+
+uint64		ffs_cache_pending[N_COUNTERS];
+
+/* ---- what this transaction has fenced ---- */
+
+typedef struct OwnFence
+{
+	TableFence *fence;
+	Oid			relid;
+	bool		all;			/* in the table's set */
+	bool		inserts;		/* in its set of inserts */
+	int			ninserts;
+} OwnFence;
+
+#define MAX_OWN_FENCES 8
+static OwnFence own_fences[MAX_OWN_FENCES];
+static int	n_own_fences = 0;
+
+/* ---- shared memory ---- */
+
+static void
+compute_sizes(void)
+{
+	Size		total = (Size) ffs_cache_size * 1024;
+	Size		part;
+
+	npartitions = 1;
+	while (npartitions < MAX_PARTITIONS && total / (npartitions * 2) >= MIN_PARTITION_SIZE)
+		npartitions *= 2;
+	part = Min(total / npartitions, (Size) PG_INT32_MAX);
+	nbuckets = 256;
+	while (nbuckets * 4 * (BLOCK_SIZE + sizeof(Bucket)) <= part)
+		nbuckets *= 2;
+	nblocks = (part - nbuckets * sizeof(Bucket)) / (BLOCK_SIZE + 1);
+}
+
+static Size
+shared_size(void)
+{
+	Size		size = MAXALIGN(sizeof(Shared));
+
+	if (ffs_cache_size == 0)
+		return size;
+	compute_sizes();
+	size = add_size(size, mul_size(mul_size(npartitions, nbuckets), sizeof(Bucket)));
+	size = add_size(size, mul_size(mul_size(npartitions, nblocks), BLOCK_SIZE + 1));
+	return size;
+}
+
+static inline char *
+block_at(uint32 partition, uint32 number)
+{
+	return blocks + ((Size) partition * nblocks + number - 1) * BLOCK_SIZE;
+}
+
+static inline uint8 *
+state_of(uint32 partition, uint32 number)
+{
+	return states + (Size) partition * nblocks + number - 1;
+}
+
+static void
+setup(void *memory, bool found)
+{
+	Shared	   *area = memory;
+
+	if (ffs_cache_size == 0)
+		return;
+	compute_sizes();
+	shared = area;
+	buckets = (Bucket *) ((char *) memory + MAXALIGN(sizeof(Shared)));
+	blocks = (char *) (buckets + (Size) npartitions * nbuckets);
+	states = (uint8 *) blocks + (Size) npartitions * nblocks * BLOCK_SIZE;
+	if (!found)
+	{
+		memset(area, 0, sizeof(Shared));
+		area->tranche = LWLockNewTrancheId();
+		SpinLockInit(&area->mutex);
+		for (int i = 0; i < N_COUNTERS; i++)
+			pg_atomic_init_u64(&area->counters[i], 0);
+		for (int i = 0; i < TABLE_FENCES; i++)
+		{
+			SpinLockInit(&area->fences[i].mutex);
+			pg_atomic_init_u64(&area->fences[i].generation, 1);
+			pg_atomic_init_u64(&area->fences[i].insert_generation, 1);
+		}
+		memset(buckets, 0, sizeof(Bucket) * npartitions * nbuckets);
+		memset(states, BLOCK_FREE, (Size) npartitions * nblocks);
+		for (uint32 p = 0; p < npartitions; p++)
+		{
+			Partition  *part = &area->partitions[p].partition;
+
+			LWLockInitialize(&part->lock, area->tranche);
+			part->nfree = nblocks;
+			part->first_free = 1;
+			for (uint32 b = 1; b <= nblocks; b++)
+				*(uint32 *) block_at(p, b) = b < nblocks ? b + 1 : 0;
+		}
+	}
+	LWLockRegisterTranche(area->tranche, "ffstorage_cache");
+}
+
+void
+ffs_cache_store_init(void)
+{
+	StaticAssertStmt(FIRST_ROOM > 128 && FIRST_ROOM < BLOCK_SIZE, "an entry begins in its first block");
+	StaticAssertStmt(sizeof(Partition) <= PG_CACHE_LINE_SIZE, "a partition's lock has a cache line of its own");
+	ffs_base_register_shmem("ffstorage cache", shared_size, setup);
+}
+
+bool
+ffs_cache_store_ready(void)
+{
+	return shared != NULL;
+}
+
+/* ---- sets of transactions ---- */
+
+static inline void
+note_writer(XidSet *set, uint64 xid)
+{
+	for (int i = 0; i < KEPT; i++)
+		if (set->kept[i] == xid)
+			return;
+	set->before = Max(set->before, set->kept[KEPT - 1]);
+	for (int i = KEPT - 1; i > 0; i--)
+		set->kept[i] = set->kept[i - 1];
+	set->kept[0] = xid;
+}
+
+/* Is this transaction, which is no running one of the snapshot's own, finished for the snapshot? */
+static bool
+is_finished(TransactionId xid, Snapshot snapshot)
+{
+	if (TransactionIdPrecedes(xid, snapshot->xmin))
+		return true;
+	if (!TransactionIdPrecedes(xid, snapshot->xmax) || snapshot->suboverflowed || snapshot->takenDuringRecovery)
+		return false;
+	for (uint32 i = 0; i < snapshot->xcnt; i++)
+		if (TransactionIdEquals(xid, snapshot->xip[i]))
+			return false;
+	for (int32 i = 0; i < snapshot->subxcnt; i++)
+		if (TransactionIdEquals(xid, snapshot->subxip[i]))
+			return false;
+	return true;
+}
+
+/* A snapshot's xmin, in full. */
+static uint64
+full_xmin(Snapshot snapshot)
+{
+	uint64		next = U64FromFullTransactionId(ReadNextFullTransactionId());
+
+	return next + (int32) (snapshot->xmin - (TransactionId) next);
+}
+
+static bool
+sees_all(const XidSet *set, Snapshot snapshot, uint64 xmin)
+{
+	TransactionId own = GetTopTransactionIdIfAny();
+
+	if (set->before >= xmin)
+		return false;
+	for (int i = 0; i < KEPT; i++)
+	{
+		TransactionId xid = (TransactionId) set->kept[i];
+
+		if (set->kept[i] == 0)
+			continue;
+		if (TransactionIdEquals(xid, own))
+			return false;
+		if (set->kept[i] >= xmin && !is_finished(xid, snapshot))
+			return false;
+	}
+	return true;
+}
+
+/* What stands for transactions that were prepared before the server started. */
+static uint64
+get_floor(void)
+{
+	uint64		floor;
+
+	if (max_prepared_xacts == 0)
+		return 0;
+	SpinLockAcquire(&shared->mutex);
+	floor = shared->floor;
+	SpinLockRelease(&shared->mutex);
+	if (floor != 0)
+		return floor;
+	floor = U64FromFullTransactionId(ReadNextFullTransactionId());
+	SpinLockAcquire(&shared->mutex);
+	if (shared->floor == 0)
+		shared->floor = floor;
+	floor = shared->floor;
+	SpinLockRelease(&shared->mutex);
+	return floor;
+}
+
+/* ---- table fences ---- */
+
+TableFence *
+ffs_cache_table_fence(Oid relid)
+{
+	uint32		hash = hash_combine(murmurhash32(MyDatabaseId), murmurhash32(relid));
+
+	return &shared->fences[hash % TABLE_FENCES];
+}
+
+uint64
+ffs_cache_generation(TableFence *fence)
+{
+	return pg_atomic_read_u64(&fence->generation);
+}
+
+/* Are there, or may there be, entries of this table? */
+static inline bool
+is_used(const TableFence *fence, Oid relid)
+{
+	return fence->used && (fence->shared || (fence->relid == relid && fence->dboid == MyDatabaseId));
+}
+
+bool
+ffs_cache_open_table(TableFence *fence, Oid relid, Snapshot snapshot, uint64 *generation)
+{
+	XidSet		changes;
+	uint64		xmin = full_xmin(snapshot);
+
+	SpinLockAcquire(&fence->mutex);
+	if (!fence->used)
+	{
+		fence->dboid = MyDatabaseId;
+		fence->relid = relid;
+		fence->used = true;
+	}
+	else if (!is_used(fence, relid))
+		fence->shared = true;
+	changes = fence->changes;
+	*generation = pg_atomic_read_u64(&fence->generation);
+	SpinLockRelease(&fence->mutex);
+	return sees_all(&changes, snapshot, xmin);
+}
+
+static OwnFence *
+own_fence(TableFence *fence, Oid relid)
+{
+	OwnFence   *own;
+
+	for (int i = 0; i < n_own_fences; i++)
+		if (own_fences[i].fence == fence && own_fences[i].relid == relid)
+			return &own_fences[i];
+	/* one that is forgotten is only noted once more */
+	own = &own_fences[n_own_fences < MAX_OWN_FENCES ? n_own_fences++ : MAX_OWN_FENCES - 1];
+	memset(own, 0, sizeof(OwnFence));
+	own->fence = fence;
+	own->relid = relid;
+	return own;
+}
+
+void
+ffs_cache_forget_fences(void)
+{
+	n_own_fences = 0;
+}
+
+static inline uint64
+own_xid(void)
+{
+	return U64FromFullTransactionId(GetTopFullTransactionId());
+}
+
+/* Note the writer in the table's set, if no keys need to be told; false if they do. */
+static bool
+note_in_unused(TableFence *fence, Oid relid)
+{
+	uint64		xid = own_xid();
+	bool		unused;
+
+	SpinLockAcquire(&fence->mutex);
+	unused = !is_used(fence, relid);
+	if (unused)
+		note_writer(&fence->changes, xid);
+	SpinLockRelease(&fence->mutex);
+	return unused;
+}
+
+static bool
+note_without_negatives(TableFence *fence)
+{
+	uint64		xid = own_xid();
+	bool		none;
+
+	SpinLockAcquire(&fence->mutex);
+	none = !fence->negatives;
+	if (none)
+		note_writer(&fence->inserts, xid);
+	SpinLockRelease(&fence->mutex);
+	return none;
+}
+
+void
+ffs_cache_fence_inserts(TableFence *fence, Oid relid)
+{
+	OwnFence   *own = own_fence(fence, relid);
+	uint64		xid = own_xid();
+
+	if (own->all || own->inserts)
+		return;
+	SpinLockAcquire(&fence->mutex);
+	note_writer(&fence->inserts, xid);
+	pg_atomic_fetch_add_u64(&fence->insert_generation, 1);
+	SpinLockRelease(&fence->mutex);
+	own->inserts = true;
+}
+
+void
+ffs_cache_fence_table(TableFence *fence, Oid relid)
+{
+	uint64		xid = own_xid();
+
+	SpinLockAcquire(&fence->mutex);
+	note_writer(&fence->changes, xid);
+	if (is_used(fence, relid))
+		pg_atomic_fetch_add_u64(&fence->generation, 1);
+	SpinLockRelease(&fence->mutex);
+}
+
+void
+ffs_cache_fence_everything(void)
+{
+	uint64		xid = own_xid();
+
+	for (int i = 0; i < TABLE_FENCES; i++)
+	{
+		TableFence *fence = &shared->fences[i];
+
+		SpinLockAcquire(&fence->mutex);
+		note_writer(&fence->changes, xid);
+		pg_atomic_fetch_add_u64(&fence->generation, 1);
+		SpinLockRelease(&fence->mutex);
+	}
+}
+
+/* ---- entries ---- */
+
+static inline uint32
+partition_of(uint64 hash)
+{
+	return hash & (npartitions - 1);
+}
+
+static inline Bucket *
+bucket_of(uint64 hash)
+{
+	return &buckets[(Size) partition_of(hash) * nbuckets + ((hash >> 16) & (nbuckets - 1))];
+}
+
+/* Call `copy` for each piece of the entry's content between two offsets, until it says false. */
+#define FOR_EACH_PIECE(p, entry, from, length, piece, piece_length) \
+	for (Piece cursor = first_piece(p, entry, from, length); \
+		 cursor.left > 0 && (piece = cursor.at, piece_length = Min(cursor.room, cursor.left), true); \
+		 next_piece(p, &cursor))
+
+typedef struct Piece
+{
+	char	   *at;
+	Size		room;
+	Size		left;
+	uint32		more;
+} Piece;
+
+static inline void
+next_block(uint32 p, Piece *cursor)
+{
+	char	   *block = block_at(p, cursor->more);
+
+	cursor->more = *(uint32 *) block;
+	cursor->at = block + sizeof(uint32);
+	cursor->room = MORE_ROOM;
+}
+
+static inline Piece
+first_piece(uint32 p, Entry *entry, Size from, Size length)
+{
+	Piece		cursor;
+
+	cursor.at = (char *) entry + sizeof(Entry);
+	cursor.room = FIRST_ROOM;
+	cursor.more = entry->more;
+	cursor.left = length;
+	while (length > 0 && from >= cursor.room)
+	{
+		from -= cursor.room;
+		next_block(p, &cursor);
+	}
+	cursor.at += from;
+	cursor.room -= from;
+	return cursor;
+}
+
+static inline void
+next_piece(uint32 p, Piece *cursor)
+{
+	cursor->left -= Min(cursor->room, cursor->left);
+	if (cursor->left > 0)
+		next_block(p, cursor);
+}
+
+static void
+copy_out(uint32 p, Entry *entry, Size from, Size length, char *to)
+{
+	char	   *piece;
+	Size		n;
+
+	FOR_EACH_PIECE(p, entry, from, length, piece, n)
+	{
+		memcpy(to, piece, n);
+		to += n;
+	}
+}
+
+static void
+copy_in(uint32 p, Entry *entry, Size offset, Size length, const char *from)
+{
+	char	   *piece;
+	Size		n;
+
+	FOR_EACH_PIECE(p, entry, offset, length, piece, n)
+	{
+		memcpy(piece, from, n);
+		from += n;
+	}
+}
+
+static bool
+has_key(uint32 p, Entry *entry, const StoreKey *key)
+{
+	const char *bytes = key->bytes;
+	char	   *piece;
+	Size		n;
+
+	if (entry->hash != key->hash || entry->relid != key->relid || entry->dboid != MyDatabaseId ||
+		entry->key_length != (uint32) key->length)
+		return false;
+	FOR_EACH_PIECE(p, entry, 0, key->length, piece, n)
+	{
+		if (memcmp(piece, bytes, n) != 0)
+			return false;
+		bytes += n;
+	}
+	return true;
+}
+
+static uint32
+find_entry(uint32 p, const StoreKey *key)
+{
+	uint32		at = bucket_of(key->hash)->first;
+
+	while (at != 0)
+	{
+		Entry	   *entry = (Entry *) block_at(p, at);
+
+		if (has_key(p, entry, key))
+			break;
+		at = entry->next;
+	}
+	return at;
+}
+
+/* Give the blocks back.  Partition locked exclusively, as for all below. */
+static void
+free_blocks(uint32 p, uint32 at)
+{
+	Partition  *part = &shared->partitions[p].partition;
+
+	while (at != 0)
+	{
+		uint32	   *block = (uint32 *) block_at(p, at);
+		uint32		more = *block;
+
+		*state_of(p, at) = BLOCK_FREE;
+		*block = part->first_free;
+		part->first_free = at;
+		part->nfree++;
+		at = more;
+	}
+}
+
+/* Take the entry that *link points to off its bucket, and free it. */
+static void
+remove_entry(uint32 p, uint32 *link)
+{
+	uint32		at = *link;
+	Entry	   *entry = (Entry *) block_at(p, at);
+
+	*link = entry->next;
+	shared->partitions[p].partition.nentries--;
+	if (pg_atomic_read_u32(&entry->pins) > 0)
+		*state_of(p, at) = BLOCK_DEAD;
+	else
+		free_blocks(p, at);
+}
+
+static void
+remove_at(uint32 p, uint32 at)
+{
+	uint32	   *link = &bucket_of(((Entry *) block_at(p, at))->hash)->first;
+
+	while (*link != at)
+		link = &((Entry *) block_at(p, *link))->next;
+	remove_entry(p, link);
+}
+
+static inline bool
+is_expired(const Entry *entry)
+{
+	return ffs_cache_ttl > 0 &&
+		GetCurrentStatementStartTimestamp() - entry->filled > ffs_cache_ttl * USECS_PER_SEC;
+}
+
+/* Are there n free blocks, or can there be? */
+static bool
+make_room(uint32 p, uint32 n, StorePolicy policy)
+{
+	Partition  *part = &shared->partitions[p].partition;
+
+	if (part->nfree >= n)
+		return true;
+	if (policy == STORE_IF_ROOM || n > nblocks / 4)
+		return false;
+	/* twice round: the first time may only take reference bits away */
+	for (uint32 steps = 0; steps < 2 * nblocks && part->nfree < n; steps++)
+	{
+		uint32		at = part->hand + 1;
+		uint8	   *state = state_of(p, at);
+
+		part->hand = at % nblocks;
+		if (*state & BLOCK_DEAD)
+		{
+			if (pg_atomic_read_u32(&((Entry *) block_at(p, at))->pins) == 0)
+				free_blocks(p, at);
+		}
+		else if (*state & BLOCK_ENTRY)
+		{
+			if ((*state & BLOCK_REFERENCED) && !is_expired((Entry *) block_at(p, at)))
+				*state &= ~BLOCK_REFERENCED;
+			else
+			{
+				remove_at(p, at);
+				ffs_cache_pending[COUNT_EVICTIONS]++;
+			}
+		}
+	}
+	return part->nfree >= n;
+}
+
+/* A new entry of so many bytes of content, its blocks chained; there is room. */
+static uint32
+take_blocks(uint32 p, Size content)
+{
+	Partition  *part = &shared->partitions[p].partition;
+	uint32		first = part->first_free;
+	uint32		at = first;
+	Size		room = FIRST_ROOM;
+
+	*state_of(p, at) = BLOCK_ENTRY;
+	part->nfree--;
+	while (room < content)
+	{
+		/* free blocks are chained as an entry's are */
+		at = *(uint32 *) block_at(p, at);
+		*state_of(p, at) = BLOCK_MORE;
+		part->nfree--;
+		room += MORE_ROOM;
+	}
+	part->first_free = *(uint32 *) block_at(p, at);
+	*(uint32 *) block_at(p, at) = 0;
+	return first;
+}
+
+static inline uint32
+blocks_for(Size content)
+{
+	return content <= FIRST_ROOM ? 1 : 1 + (content - FIRST_ROOM + MORE_ROOM - 1) / MORE_ROOM;
+}
+
+/* ---- readers ---- */
+
+/* Is a negative entry true for the snapshot? */
+static bool
+sees_absence(const StoreKey *key, const Entry *entry, Snapshot snapshot)
+{
+	TableFence *fence = key->fence;
+	uint64		xmin = full_xmin(snapshot);
+	XidSet		changes;
+	XidSet		inserts;
+
+	SpinLockAcquire(&fence->mutex);
+	changes = fence->changes;
+	inserts = fence->inserts;
+	SpinLockRelease(&fence->mutex);
+	return entry->insert_generation == pg_atomic_read_u64(&fence->insert_generation) &&
+		sees_all(&bucket_of(key->hash)->writers, snapshot, xmin) &&
+		sees_all(&changes, snapshot, xmin) && sees_all(&inserts, snapshot, xmin);
+}
+
+StoreAnswer
+ffs_cache_look_up(const StoreKey *key, Snapshot snapshot, MemoryContext context, void **row)
+{
+	uint32		p = partition_of(key->hash);
+	Partition  *part = &shared->partitions[p].partition;
+	uint32		at;
+	Entry	   *entry;
+	uint8	   *state;
+	Size		length;
+	bool		pinned;
+
+	LWLockAcquire(&part->lock, LW_SHARED);
+	at = find_entry(p, key);
+	entry = at != 0 ? (Entry *) block_at(p, at) : NULL;
+	if (entry == NULL || entry->generation != pg_atomic_read_u64(&key->fence->generation) || is_expired(entry) ||
+		(TransactionIdIsValid(entry->xmin) ? !is_finished(entry->xmin, snapshot) : !sees_absence(key, entry, snapshot)))
+	{
+		LWLockRelease(&part->lock);
+		return STORE_MISS;
+	}
+	state = state_of(p, at);
+	if (!(*state & BLOCK_REFERENCED))
+		*state |= BLOCK_REFERENCED;
+	if (!TransactionIdIsValid(entry->xmin))
+	{
+		LWLockRelease(&part->lock);
+		return STORE_NONE;
+	}
+	length = entry->row_length;
+	*row = MemoryContextAlloc(context, length);
+	pinned = length > SHORT_ROW;
+	if (pinned)
+	{
+		pg_atomic_fetch_add_u32(&entry->pins, 1);
+		LWLockRelease(&part->lock);
+	}
+	copy_out(p, entry, entry->key_length, length, *row);
+	if (pinned)
+		pg_atomic_fetch_sub_u32(&entry->pins, 1);
+	else
+		LWLockRelease(&part->lock);
+	return STORE_ROW;
+}
+
+/* ---- fillers ---- */
+
+bool
+ffs_cache_put(const StoreKey *key, Snapshot snapshot, const void *row, Size length,
+			  TransactionId xmin, StorePolicy policy)
+{
+	uint32		p = partition_of(key->hash);
+	Partition  *part = &shared->partitions[p].partition;
+	TableFence *fence = key->fence;
+	uint64		full = full_xmin(snapshot);
+	uint64		generation;
+	uint64		insert_generation;
+	XidSet		changes;
+	XidSet		inserts;
+	uint32		at;
+	Entry	   *entry;
+
+	if (row != NULL && (TransactionIdIsCurrentTransactionId(xmin) || length > (Size) ffs_cache_max_row))
+		return false;
+	if (full < get_floor())
+		goto refused;
+	SpinLockAcquire(&fence->mutex);
+	if (row == NULL)
+		fence->negatives = true;
+	changes = fence->changes;
+	inserts = fence->inserts;
+	generation = pg_atomic_read_u64(&fence->generation);
+	insert_generation = pg_atomic_read_u64(&fence->insert_generation);
+	SpinLockRelease(&fence->mutex);
+	if (!sees_all(&changes, snapshot, full) || (row == NULL && !sees_all(&inserts, snapshot, full)))
+		goto refused;
+
+	LWLockAcquire(&part->lock, LW_EXCLUSIVE);
+	if (!sees_all(&bucket_of(key->hash)->writers, snapshot, full))
+	{
+		LWLockRelease(&part->lock);
+		goto refused;
+	}
+	at = find_entry(p, key);
+	if (at != 0)
+		remove_at(p, at);
+	if (!make_room(p, blocks_for(key->length + length), policy))
+	{
+		LWLockRelease(&part->lock);
+		return false;
+	}
+	at = take_blocks(p, key->length + length);
+	entry = (Entry *) block_at(p, at);
+	entry->next = bucket_of(key->hash)->first;
+	entry->hash = key->hash;
+	entry->generation = generation;
+	entry->insert_generation = insert_generation;
+	entry->filled = GetCurrentStatementStartTimestamp();
+	entry->dboid = MyDatabaseId;
+	entry->relid = key->relid;
+	entry->xmin = row != NULL ? xmin : InvalidTransactionId;
+	entry->key_length = key->length;
+	entry->row_length = length;
+	pg_atomic_init_u32(&entry->pins, 0);
+	copy_in(p, entry, 0, key->length, key->bytes);
+	copy_in(p, entry, key->length, length, row);
+	bucket_of(key->hash)->first = at;
+	part->nentries++;
+	LWLockRelease(&part->lock);
+	ffs_cache_pending[COUNT_FILLS]++;
+	return true;
+
+refused:
+	ffs_cache_pending[COUNT_REFUSED]++;
+	return false;
+}
+
+/* ---- writers ---- */
+
+void
+ffs_cache_fence_key(TableFence *fence, Oid relid, uint64 hash, bool is_insert)
+{
+	OwnFence   *own = own_fence(fence, relid);
+	uint32		p = partition_of(hash);
+	LWLock	   *lock = &shared->partitions[p].partition.lock;
+	uint64		xid;
+	Bucket	   *bucket;
+	uint32	   *link;
+
+	if (own->all || (is_insert && own->inserts))
+		return;
+	if (!is_used(fence, relid) && note_in_unused(fence, relid))
+	{
+		own->all = true;
+		return;
+	}
+	if (is_insert)
+	{
+		if (!fence->negatives && note_without_negatives(fence))
+		{
+			own->inserts = true;
+			return;
+		}
+		if (++own->ninserts > FEW_INSERTS)
+		{
+			ffs_cache_fence_inserts(fence, relid);
+			return;
+		}
+	}
+
+	xid = own_xid();
+	bucket = bucket_of(hash);
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	note_writer(&bucket->writers, xid);
+	link = &bucket->first;
+	while (*link != 0)
+	{
+		Entry	   *entry = (Entry *) block_at(p, *link);
+
+		if (entry->hash == hash)
+		{
+			remove_entry(p, link);
+			ffs_cache_pending[COUNT_INVALIDATIONS]++;
+		}
+		else
+			link = &entry->next;
+	}
+	LWLockRelease(lock);
+}
+
+uint64
+ffs_cache_remove(Oid relid)
+{
+	uint64		removed = 0;
+
+	for (uint32 p = 0; p < npartitions; p++)
+	{
+		LWLock	   *lock = &shared->partitions[p].partition.lock;
+
+		CHECK_FOR_INTERRUPTS();
+		LWLockAcquire(lock, LW_EXCLUSIVE);
+		for (uint32 at = 1; at <= nblocks; at++)
+		{
+			Entry	   *entry = (Entry *) block_at(p, at);
+
+			if ((*state_of(p, at) & BLOCK_ENTRY) && entry->dboid == MyDatabaseId &&
+				(!OidIsValid(relid) || entry->relid == relid))
+			{
+				remove_at(p, at);
+				removed++;
+			}
+		}
+		LWLockRelease(lock);
+	}
+	ffs_cache_pending[COUNT_INVALIDATIONS] += removed;
+	return removed;
+}
+
+/* ---- figures ---- */
+
+void
+ffs_cache_flush_counters(void)
+{
+	for (int i = 0; i < N_COUNTERS; i++)
+	{
+		if (ffs_cache_pending[i] > 0)
+			pg_atomic_fetch_add_u64(&shared->counters[i], ffs_cache_pending[i]);
+		ffs_cache_pending[i] = 0;
+	}
+}
+
+void
+ffs_cache_reset_counters(void)
+{
+	for (int i = 0; i < N_COUNTERS; i++)
+	{
+		ffs_cache_pending[i] = 0;
+		pg_atomic_write_u64(&shared->counters[i], 0);
+	}
+}
+
+void
+ffs_cache_figures(StoreFigures *figures)
+{
+	memset(figures, 0, sizeof(StoreFigures));
+	for (int i = 0; i < N_COUNTERS; i++)
+		figures->counters[i] = pg_atomic_read_u64(&shared->counters[i]) + ffs_cache_pending[i];
+	for (uint32 p = 0; p < npartitions; p++)
+	{
+		Partition  *part = &shared->partitions[p].partition;
+
+		LWLockAcquire(&part->lock, LW_SHARED);
+		figures->entries += part->nentries;
+		figures->used_bytes += (uint64) (nblocks - part->nfree) * BLOCK_SIZE;
+		LWLockRelease(&part->lock);
+	}
+	figures->capacity_bytes = (uint64) npartitions * nblocks * BLOCK_SIZE;
+	figures->shared_bytes = shared_size();
+	figures->max_row = (Size) (nblocks / 4) * MORE_ROOM;
+	figures->blocked = full_xmin(GetActiveSnapshot()) < get_floor();
+}
