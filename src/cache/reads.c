@@ -264,7 +264,8 @@ ffs_cache_get(FfsTable *table, const Datum *key, MemoryContext context, Datum *r
 		goto ask;
 	if (known->by_tenant && ffs_tenancy_mode() == FFS_TENANT_NONE)
 		return FFS_ROW_NONE;
-	if (!ffs_cache_make_key(known, key, bytes, &store_key))
+	if (ffs_cache_has_own_inserts(known->fence, known->rootid) ||
+		!ffs_cache_make_key(known, key, bytes, &store_key))
 		goto ask;
 
 	switch (ffs_cache_look_up(&store_key, GetActiveSnapshot(), context, &found))

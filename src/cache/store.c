@@ -56,6 +56,9 @@
  * with COPY, of which no key is told, are in a set and a generation of their
  * own, `inserts`, that negative entries obey; others need not: where a row
  * comes, none was, or this or another transaction took it away and fenced.
+ * (The transaction that brought them asks the table: with a snapshot that
+ * still sees a row which another one has deleted since, it may see two rows
+ * of one key.)
  * Tables of which nothing was ever put in need no fences by key: the first
  * writer of a transaction notes itself in the table's set and goes on.  The
  * flags `used` and `negatives` are set by fillers before they look at a set,
@@ -453,6 +456,16 @@ own_fence(TableFence *fence, Oid relid)
 	own->fence = fence;
 	own->relid = relid;
 	return own;
+}
+
+bool
+ffs_cache_has_own_inserts(TableFence *fence, Oid relid)
+{
+	for (int i = 0; i < n_own_fences; i++)
+		if (own_fences[i].fence == fence && own_fences[i].relid == relid)
+			return own_fences[i].inserts || own_fences[i].all;
+	/* one may have been forgotten */
+	return n_own_fences == MAX_OWN_FENCES;
 }
 
 void

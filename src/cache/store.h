@@ -87,6 +87,8 @@ extern void ffs_cache_fence_inserts(TableFence *fence, Oid relid);
 /* Anything about the table may change. */
 extern void ffs_cache_fence_table(TableFence *fence, Oid relid);
 extern void ffs_cache_fence_everything(void);
+/* Has this transaction put rows into the table without telling their keys? */
+extern bool ffs_cache_has_own_inserts(TableFence *fence, Oid relid);
 /* The transaction is over. */
 extern void ffs_cache_forget_fences(void);
 

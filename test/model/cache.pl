@@ -101,24 +101,25 @@ sub compare
 	my $from = 1 + dice($t->{keys});
 	my $to = $from + pick(1, 5, 30, 100);
 
-	if (dice(3))
-	{
-		my $condition = $t->{pair} ? "t.id = k AND t.part = 'x' || k % 3" : "t.id = $t->{cast}";
-		return <<SQL;
-SELECT '\@' || count(*), string_agg('DIFF $name ' || k || ' table=' || left(coalesce(a, 'none'), 90) || ' cache=' || left(coalesce(b, 'none'), 90), E'\\n') FILTER (WHERE a IS DISTINCT FROM b)
-  FROM generate_series($from, $to) k
-  LEFT JOIN LATERAL (SELECT t::text AS a FROM model.$name t WHERE $condition) x ON true
-  LEFT JOIN LATERAL (SELECT g::text AS b FROM ffs_get(NULL::model.$name, $t->{cast}) g) y ON true;
+	# A snapshot of REPEATABLE READ that still sees a row which another
+	# transaction has deleted since sees two of its key when its own
+	# transaction inserts that key anew: then there is nothing to compare with.
+	my $condition = $t->{pair} ? "t.id = k AND t.part = 'x' || k % 3" : "t.id = $t->{cast}";
+	my $row = "(SELECT CASE WHEN count(*) > 1 THEN 'two' ELSE min(t::text) END FROM model.$name t WHERE $condition)";
+	return <<SQL if dice(3);
+SELECT '\@' || count(*), string_agg('DIFF $name ' || k || ' table=' || left(coalesce(a, 'none'), 90) || ' cache=' || left(coalesce(b, 'none'), 90), E'\\n')
+           FILTER (WHERE a IS DISTINCT FROM b AND a IS DISTINCT FROM 'two')
+  FROM (SELECT k, $row AS a, (SELECT g::text FROM ffs_get(NULL::model.$name, $t->{cast}) g) AS b FROM generate_series($from, $to) k) x;
 SQL
-	}
 	my $keys = $t->{pair} ? q{array_agg(jsonb_build_object('id', k, 'part', 'x' || k % 3) ORDER BY k % 7, k)} :
 	  "array_agg($t->{cast} ORDER BY k % 7, k)";
-	my $join = $t->{pair} ? "t.id = (u.k->>'id')::int AND t.part = u.k->>'part'" : 't.id = u.k';
 	return <<SQL;
-WITH keys AS MATERIALIZED (SELECT $keys AS a FROM generate_series($from, $to) k)
-SELECT '\@' || cardinality(a), CASE WHEN x IS DISTINCT FROM y THEN 'DIFF $name many table=' || left(x::text, 300) || ' cache=' || left(y::text, 300) END
-  FROM keys, LATERAL (SELECT array_agg(t::text ORDER BY o) AS x FROM unnest(a) WITH ORDINALITY u(k, o) JOIN model.$name t ON $join) s,
-       LATERAL (SELECT array_agg(g::text) AS y FROM ffs_get_many(NULL::model.$name, a) g) m;
+WITH x AS MATERIALIZED (SELECT k, $row AS a FROM generate_series($from, $to) k),
+     keys AS MATERIALIZED (SELECT $keys AS keys FROM generate_series($from, $to) k),
+     y AS MATERIALIZED (SELECT array_agg(g::text) AS b FROM keys, ffs_get_many(NULL::model.$name, keys) g)
+SELECT '\@' || count(*), CASE WHEN array_agg(a ORDER BY k % 7, k) FILTER (WHERE a IS NOT NULL) IS DISTINCT FROM min(b) AND NOT bool_or(a IS NOT DISTINCT FROM 'two')
+            THEN 'DIFF $name many table=' || left(array_agg(a ORDER BY k % 7, k)::text, 300) || ' cache=' || left(min(b)::text, 300) END
+  FROM x, y;
 SQL
 }
 
