@@ -99,6 +99,9 @@ triggers_and_policies_amiss(StringInfo buf, FfsManaged *m)
 		want_trigger(buf, relid, "ffstorage_begin");
 		want_trigger(buf, relid, "ffstorage_end");
 		want_trigger(buf, relid, "ffstorage_truncate");
+		if (!ffs_registry_fires_on_replica(relid, REPLICA_TRIGGER))
+			say(buf, "Trigger \"%s\" on %s is missing or does not fire on replicas.", REPLICA_TRIGGER,
+				ffs_base_relation_name(relid));
 		if (relid != m->relid)
 		{
 			want_trigger(buf, relid, m->row_trigger);

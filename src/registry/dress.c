@@ -41,7 +41,6 @@
 #include "tenancy/tenancy.h"
 
 #define ROW_TRIGGER		"zz_ffstorage_row"
-#define REPLICA_TRIGGER	"zz_ffstorage_replica"
 #define POLICY_TENANT	"ffstorage_tenant"
 #define POLICY_OPEN		"ffstorage_open"
 #define POLICY_MAY_READ	"ffstorage_may_read"
@@ -98,8 +97,8 @@ find_trigger(Oid relid, const char *name, bool enabled_only, Oid *function)
 	return result;
 }
 
-static bool
-fires_on_replica(Oid relid, const char *name)
+bool
+ffs_registry_fires_on_replica(Oid relid, const char *name)
 {
 	Relation	rel = table_open(relid, AccessShareLock);
 	bool		result = false;
@@ -299,7 +298,7 @@ make_triggers(FfsManaged *m, List *members)
 	if (m->row_trigger == NULL || !OidIsValid(find_trigger(m->relid, m->row_trigger, false, NULL)))
 		m->row_trigger = choose_row_trigger(members, last_foreign_trigger(members, NULL));
 	make_trigger(m->relid, m->row_trigger, "BEFORE INSERT OR UPDATE OR DELETE", "ROW", "row_change");
-	if (!fires_on_replica(m->relid, REPLICA_TRIGGER))
+	if (!ffs_registry_fires_on_replica(m->relid, REPLICA_TRIGGER))
 	{
 		make_trigger(m->relid, REPLICA_TRIGGER, "BEFORE INSERT OR UPDATE OR DELETE", "ROW", "row_replicated");
 		ffs_base_run(SPI_OK_UTILITY, "ALTER TABLE %s ENABLE REPLICA TRIGGER " REPLICA_TRIGGER,

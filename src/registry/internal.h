@@ -129,6 +129,9 @@ extern void ffs_registry_keep_trigger_last(FfsManaged *m);
 extern bool ffs_registry_has_policy(Oid relid, const char *name);
 extern bool ffs_registry_has_user_policy(Oid relid, bool permissive_only);
 extern Oid	ffs_registry_trigger(Oid relid, const char *name);
+/* The row trigger that fires on replicas only, and whether it does. */
+#define REPLICA_TRIGGER	"zz_ffstorage_replica"
+extern bool ffs_registry_fires_on_replica(Oid relid, const char *name);
 extern bool ffs_registry_calls_trigger(Oid relid, const char *function);
 
 /* amiss.c */
