@@ -59,11 +59,12 @@
  * (The transaction that brought them asks the table: with a snapshot that
  * still sees a row which another one has deleted since, it may see two rows
  * of one key.)
- * Tables of which nothing was ever put in need no fences by key: the first
- * writer of a transaction notes itself in the table's set and goes on.  The
- * flags `used` and `negatives` are set by fillers before they look at a set,
- * and looked at by writers before they put themselves in, both under the
- * table fence's lock: one of them sees the other.
+ * A writer that has told very many keys fences the table and tells no more.
+ * Tables of which nothing was ever put in need no fences by key: a writer
+ * notes itself once in the table's set and goes on.  The flags `used` and
+ * `negatives` are set by fillers before they look at a set, and looked at by
+ * writers before they put themselves in, both under the table fence's lock:
+ * one of them sees the other.
  *
  * Locks.  A partition's LWLock guards its buckets, entries, free blocks and
  * the clock's hand: exclusively to change them, shared to read.  The reference
@@ -108,6 +109,8 @@
 #define SHORT_ROW			4096
 /* After so many rows inserted by one transaction their keys are not told. */
 #define FEW_INSERTS			16
+/* After so many keys told by one transaction, all of the table goes. */
+#define MANY_KEYS			1000
 
 /* ---- what is in shared memory ---- */
 
@@ -211,6 +214,7 @@ typedef struct OwnFence
 	bool		all;			/* in the table's set */
 	bool		inserts;		/* in its set of inserts */
 	int			ninserts;
+	int			nkeys;
 } OwnFence;
 
 #define MAX_OWN_FENCES 8
@@ -400,12 +404,16 @@ get_floor(void)
 
 /* ---- table fences ---- */
 
+static inline TableFence *
+table_fence(Oid dboid, Oid relid)
+{
+	return &shared->fences[hash_combine(murmurhash32(dboid), murmurhash32(relid)) % TABLE_FENCES];
+}
+
 TableFence *
 ffs_cache_table_fence(Oid relid)
 {
-	uint32		hash = hash_combine(murmurhash32(MyDatabaseId), murmurhash32(relid));
-
-	return &shared->fences[hash % TABLE_FENCES];
+	return table_fence(MyDatabaseId, relid);
 }
 
 uint64
@@ -729,6 +737,14 @@ is_expired(const Entry *entry)
 		GetCurrentStatementStartTimestamp() - entry->filled > ffs_cache_ttl * USECS_PER_SEC;
 }
 
+/* Will nobody use the entry any more? */
+static inline bool
+is_useless(const Entry *entry)
+{
+	return is_expired(entry) ||
+		entry->generation != pg_atomic_read_u64(&table_fence(entry->dboid, entry->relid)->generation);
+}
+
 /* Are there n free blocks, or can there be? */
 static bool
 make_room(uint32 p, uint32 n, StorePolicy policy)
@@ -737,7 +753,7 @@ make_room(uint32 p, uint32 n, StorePolicy policy)
 
 	if (part->nfree >= n)
 		return true;
-	if (policy == STORE_IF_ROOM || n > nblocks / 4)
+	if (n > nblocks / 4)
 		return false;
 	/* twice round: the first time may only take reference bits away */
 	for (uint32 steps = 0; steps < 2 * nblocks && part->nfree < n; steps++)
@@ -753,12 +769,17 @@ make_room(uint32 p, uint32 n, StorePolicy policy)
 		}
 		else if (*state & BLOCK_ENTRY)
 		{
-			if ((*state & BLOCK_REFERENCED) && !is_expired((Entry *) block_at(p, at)))
+			bool		useless = is_useless((Entry *) block_at(p, at));
+
+			if (!useless && policy == STORE_IF_ROOM)
+				continue;
+			if (!useless && (*state & BLOCK_REFERENCED))
 				*state &= ~BLOCK_REFERENCED;
 			else
 			{
 				remove_at(p, at);
-				ffs_cache_pending[COUNT_EVICTIONS]++;
+				if (!useless)
+					ffs_cache_pending[COUNT_EVICTIONS]++;
 			}
 		}
 	}
@@ -962,6 +983,13 @@ ffs_cache_fence_key(TableFence *fence, Oid relid, uint64 hash, bool is_insert)
 			ffs_cache_fence_inserts(fence, relid);
 			return;
 		}
+	}
+
+	else if (++own->nkeys > MANY_KEYS)
+	{
+		ffs_cache_fence_table(fence, relid);
+		own->all = true;
+		return;
 	}
 
 	xid = own_xid();
