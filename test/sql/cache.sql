@@ -1,6 +1,6 @@
 /* The cache of rows by key: what is answered from it, what is not, and that nobody sees more or less for it. */
 SET client_min_messages = warning;
-CREATE EXTENSION IF NOT EXISTS ffstorage;
+CREATE EXTENSION ffstorage;
 CREATE SCHEMA cache_test;
 SET search_path = cache_test, public;
 
@@ -269,3 +269,4 @@ SELECT check_name, status FROM ffs_health WHERE check_name = 'cache';
 SELECT count(*) FROM ffs_tables, ffs_unmanage(relation, false);
 DROP SCHEMA cache_test CASCADE;
 DROP ROLE regress_cache_a, regress_cache_none;
+DROP EXTENSION ffstorage;
