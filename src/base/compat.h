@@ -26,6 +26,9 @@
 #else
 #include "storage/backendid.h"
 #endif
+#include "miscadmin.h"
+#include "postmaster/autovacuum.h"
+#include "storage/proc.h"
 #include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/regproc.h"
@@ -154,6 +157,27 @@ ffs_compat_may_use_namespace(Oid namespace, Oid role)
 	return object_aclcheck(NamespaceRelationId, namespace, role, ACL_USAGE) == ACLCHECK_OK;
 #else
 	return pg_namespace_aclcheck(namespace, role, ACL_USAGE) == ACLCHECK_OK;
+#endif
+}
+
+/* This backend's number of the running transaction, which has no id yet perhaps. */
+static inline LocalTransactionId
+ffs_compat_lxid(void)
+{
+#if PG_VERSION_NUM >= 170000
+	return MyProc->vxid.lxid;
+#else
+	return MyProc->lxid;
+#endif
+}
+
+static inline bool
+ffs_compat_is_autovacuum(void)
+{
+#if PG_VERSION_NUM >= 170000
+	return AmAutoVacuumWorkerProcess();
+#else
+	return IsAutoVacuumWorkerProcess();
 #endif
 }
 

@@ -25,7 +25,6 @@
 #include "partitioning/partbounds.h"
 #include "partitioning/partdesc.h"
 #include "storage/lmgr.h"
-#include "storage/proc.h"
 #include "utils/lsyscache.h"
 #include "utils/partcache.h"
 #include "utils/rel.h"
@@ -63,14 +62,14 @@ lock_table(CachedTable **known, FfsTable *table)
 	SubTransactionId subid = GetCurrentSubTransactionId();
 	FfsTable   *now;
 
-	if (likely((*known)->lxid == MyProc->lxid && (*known)->subid == subid))
+	if (likely((*known)->lxid == ffs_compat_lxid() && (*known)->subid == subid))
 		return true;
 	LockRelationOid(table->relid, AccessShareLock);
 	now = ffs_registry_find(table->relid);
 	if (now == NULL || now->serial != table->serial)
 		return false;
 	*known = ffs_cache_known_table(now);
-	(*known)->lxid = MyProc->lxid;
+	(*known)->lxid = ffs_compat_lxid();
 	(*known)->subid = subid;
 	return true;
 }

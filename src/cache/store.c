@@ -86,10 +86,7 @@
  */
 #include "postgres.h"
 
-#include "access/twophase.h"
 #include "access/xact.h"
-#include "access/xlog.h"
-#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "port/atomics.h"
 #include "storage/lwlock.h"
@@ -98,41 +95,17 @@
 #include "utils/timestamp.h"
 
 #include "base/base.h"
+#include "cache/fences.h"
 #include "cache/store.h"
 
-#define KEPT				3
-#define TABLE_FENCES		1024
 #define MAX_PARTITIONS		256
 #define MIN_PARTITION_SIZE	(256 * 1024)
+#define MIN_SIZE			(64 * 1024)
 #define BLOCK_SIZE			256
 /* Longer rows are copied without the lock. */
 #define SHORT_ROW			4096
-/* After so many rows inserted by one transaction their keys are not told. */
-#define FEW_INSERTS			16
-/* After so many keys told by one transaction, all of the table goes. */
-#define MANY_KEYS			1000
 
 /* ---- what is in shared memory ---- */
-
-typedef struct XidSet
-{
-	uint64		before;
-	uint64		kept[KEPT];		/* 0 where there is none */
-} XidSet;
-
-struct TableFence
-{
-	slock_t		mutex;
-	bool		used;			/* by the table below */
-	bool		shared;			/* by others too */
-	bool		negatives;		/* negative entries may be there */
-	Oid			dboid;
-	Oid			relid;
-	pg_atomic_uint64 generation;
-	pg_atomic_uint64 insert_generation;
-	XidSet		changes;
-	XidSet		inserts;
-};
 
 typedef struct Bucket
 {
@@ -186,10 +159,8 @@ typedef union PaddedPartition
 typedef struct Shared
 {
 	int			tranche;
-	slock_t		mutex;			/* floor */
-	uint64		floor;
 	pg_atomic_uint64 counters[N_COUNTERS];
-	TableFence	fences[TABLE_FENCES];
+	Fences		fences;
 	PaddedPartition partitions[MAX_PARTITIONS];
 } Shared;
 
@@ -205,28 +176,12 @@ static uint8 *states;
 
 uint64		ffs_cache_pending[N_COUNTERS];
 
-/* ---- what this transaction has fenced ---- */
-
-typedef struct OwnFence
-{
-	TableFence *fence;
-	Oid			relid;
-	bool		all;			/* in the table's set */
-	bool		inserts;		/* in its set of inserts */
-	int			ninserts;
-	int			nkeys;
-} OwnFence;
-
-#define MAX_OWN_FENCES 8
-static OwnFence own_fences[MAX_OWN_FENCES];
-static int	n_own_fences = 0;
-
 /* ---- shared memory ---- */
 
 static void
 compute_sizes(void)
 {
-	Size		total = (Size) ffs_cache_size * 1024;
+	Size		total = Max((Size) ffs_cache_size * 1024, MIN_SIZE);
 	Size		part;
 
 	npartitions = 1;
@@ -280,15 +235,8 @@ setup(void *memory, bool found)
 	{
 		memset(area, 0, sizeof(Shared));
 		area->tranche = LWLockNewTrancheId();
-		SpinLockInit(&area->mutex);
 		for (int i = 0; i < N_COUNTERS; i++)
 			pg_atomic_init_u64(&area->counters[i], 0);
-		for (int i = 0; i < TABLE_FENCES; i++)
-		{
-			SpinLockInit(&area->fences[i].mutex);
-			pg_atomic_init_u64(&area->fences[i].generation, 1);
-			pg_atomic_init_u64(&area->fences[i].insert_generation, 1);
-		}
 		memset(buckets, 0, sizeof(Bucket) * npartitions * nbuckets);
 		memset(states, BLOCK_FREE, (Size) npartitions * nblocks);
 		for (uint32 p = 0; p < npartitions; p++)
@@ -302,6 +250,7 @@ setup(void *memory, bool found)
 				*(uint32 *) block_at(p, b) = b < nblocks ? b + 1 : 0;
 		}
 	}
+	ffs_cache_fences_setup(&area->fences, found);
 	LWLockRegisterTranche(area->tranche, "ffstorage_cache");
 }
 
@@ -317,247 +266,6 @@ bool
 ffs_cache_store_ready(void)
 {
 	return shared != NULL;
-}
-
-/* ---- sets of transactions ---- */
-
-static inline void
-note_writer(XidSet *set, uint64 xid)
-{
-	for (int i = 0; i < KEPT; i++)
-		if (set->kept[i] == xid)
-			return;
-	set->before = Max(set->before, set->kept[KEPT - 1]);
-	for (int i = KEPT - 1; i > 0; i--)
-		set->kept[i] = set->kept[i - 1];
-	set->kept[0] = xid;
-}
-
-/* Is this transaction, which is no running one of the snapshot's own, finished for the snapshot? */
-static bool
-is_finished(TransactionId xid, Snapshot snapshot)
-{
-	if (TransactionIdPrecedes(xid, snapshot->xmin))
-		return true;
-	if (!TransactionIdPrecedes(xid, snapshot->xmax) || snapshot->suboverflowed || snapshot->takenDuringRecovery)
-		return false;
-	for (uint32 i = 0; i < snapshot->xcnt; i++)
-		if (TransactionIdEquals(xid, snapshot->xip[i]))
-			return false;
-	for (int32 i = 0; i < snapshot->subxcnt; i++)
-		if (TransactionIdEquals(xid, snapshot->subxip[i]))
-			return false;
-	return true;
-}
-
-/* A snapshot's xmin, in full. */
-static uint64
-full_xmin(Snapshot snapshot)
-{
-	uint64		next = U64FromFullTransactionId(ReadNextFullTransactionId());
-
-	return next + (int32) (snapshot->xmin - (TransactionId) next);
-}
-
-static bool
-sees_all(const XidSet *set, Snapshot snapshot, uint64 xmin)
-{
-	TransactionId own = GetTopTransactionIdIfAny();
-
-	if (set->before >= xmin)
-		return false;
-	for (int i = 0; i < KEPT; i++)
-	{
-		TransactionId xid = (TransactionId) set->kept[i];
-
-		if (set->kept[i] == 0)
-			continue;
-		if (TransactionIdEquals(xid, own))
-			return false;
-		if (set->kept[i] >= xmin && !is_finished(xid, snapshot))
-			return false;
-	}
-	return true;
-}
-
-/* What stands for transactions that were prepared before the server started. */
-static uint64
-get_floor(void)
-{
-	uint64		floor;
-
-	if (max_prepared_xacts == 0)
-		return 0;
-	SpinLockAcquire(&shared->mutex);
-	floor = shared->floor;
-	SpinLockRelease(&shared->mutex);
-	if (floor != 0)
-		return floor;
-	floor = U64FromFullTransactionId(ReadNextFullTransactionId());
-	SpinLockAcquire(&shared->mutex);
-	if (shared->floor == 0)
-		shared->floor = floor;
-	floor = shared->floor;
-	SpinLockRelease(&shared->mutex);
-	return floor;
-}
-
-/* ---- table fences ---- */
-
-static inline TableFence *
-table_fence(Oid dboid, Oid relid)
-{
-	return &shared->fences[hash_combine(murmurhash32(dboid), murmurhash32(relid)) % TABLE_FENCES];
-}
-
-TableFence *
-ffs_cache_table_fence(Oid relid)
-{
-	return table_fence(MyDatabaseId, relid);
-}
-
-uint64
-ffs_cache_generation(TableFence *fence)
-{
-	return pg_atomic_read_u64(&fence->generation);
-}
-
-/* Are there, or may there be, entries of this table? */
-static inline bool
-is_used(const TableFence *fence, Oid relid)
-{
-	return fence->used && (fence->shared || (fence->relid == relid && fence->dboid == MyDatabaseId));
-}
-
-bool
-ffs_cache_open_table(TableFence *fence, Oid relid, Snapshot snapshot, uint64 *generation)
-{
-	XidSet		changes;
-	uint64		xmin = full_xmin(snapshot);
-
-	SpinLockAcquire(&fence->mutex);
-	if (!fence->used)
-	{
-		fence->dboid = MyDatabaseId;
-		fence->relid = relid;
-		fence->used = true;
-	}
-	else if (!is_used(fence, relid))
-		fence->shared = true;
-	changes = fence->changes;
-	*generation = pg_atomic_read_u64(&fence->generation);
-	SpinLockRelease(&fence->mutex);
-	return sees_all(&changes, snapshot, xmin);
-}
-
-static OwnFence *
-own_fence(TableFence *fence, Oid relid)
-{
-	OwnFence   *own;
-
-	for (int i = 0; i < n_own_fences; i++)
-		if (own_fences[i].fence == fence && own_fences[i].relid == relid)
-			return &own_fences[i];
-	/* one that is forgotten is only noted once more */
-	own = &own_fences[n_own_fences < MAX_OWN_FENCES ? n_own_fences++ : MAX_OWN_FENCES - 1];
-	memset(own, 0, sizeof(OwnFence));
-	own->fence = fence;
-	own->relid = relid;
-	return own;
-}
-
-bool
-ffs_cache_has_own_inserts(TableFence *fence, Oid relid)
-{
-	for (int i = 0; i < n_own_fences; i++)
-		if (own_fences[i].fence == fence && own_fences[i].relid == relid)
-			return own_fences[i].inserts || own_fences[i].all;
-	/* one may have been forgotten */
-	return n_own_fences == MAX_OWN_FENCES;
-}
-
-void
-ffs_cache_forget_fences(void)
-{
-	n_own_fences = 0;
-}
-
-static inline uint64
-own_xid(void)
-{
-	return U64FromFullTransactionId(GetTopFullTransactionId());
-}
-
-/* Note the writer in the table's set, if no keys need to be told; false if they do. */
-static bool
-note_in_unused(TableFence *fence, Oid relid)
-{
-	uint64		xid = own_xid();
-	bool		unused;
-
-	SpinLockAcquire(&fence->mutex);
-	unused = !is_used(fence, relid);
-	if (unused)
-		note_writer(&fence->changes, xid);
-	SpinLockRelease(&fence->mutex);
-	return unused;
-}
-
-static bool
-note_without_negatives(TableFence *fence)
-{
-	uint64		xid = own_xid();
-	bool		none;
-
-	SpinLockAcquire(&fence->mutex);
-	none = !fence->negatives;
-	if (none)
-		note_writer(&fence->inserts, xid);
-	SpinLockRelease(&fence->mutex);
-	return none;
-}
-
-void
-ffs_cache_fence_inserts(TableFence *fence, Oid relid)
-{
-	OwnFence   *own = own_fence(fence, relid);
-	uint64		xid = own_xid();
-
-	if (own->all || own->inserts)
-		return;
-	SpinLockAcquire(&fence->mutex);
-	note_writer(&fence->inserts, xid);
-	pg_atomic_fetch_add_u64(&fence->insert_generation, 1);
-	SpinLockRelease(&fence->mutex);
-	own->inserts = true;
-}
-
-void
-ffs_cache_fence_table(TableFence *fence, Oid relid)
-{
-	uint64		xid = own_xid();
-
-	SpinLockAcquire(&fence->mutex);
-	note_writer(&fence->changes, xid);
-	if (is_used(fence, relid))
-		pg_atomic_fetch_add_u64(&fence->generation, 1);
-	SpinLockRelease(&fence->mutex);
-}
-
-void
-ffs_cache_fence_everything(void)
-{
-	uint64		xid = own_xid();
-
-	for (int i = 0; i < TABLE_FENCES; i++)
-	{
-		TableFence *fence = &shared->fences[i];
-
-		SpinLockAcquire(&fence->mutex);
-		note_writer(&fence->changes, xid);
-		pg_atomic_fetch_add_u64(&fence->generation, 1);
-		SpinLockRelease(&fence->mutex);
-	}
 }
 
 /* ---- entries ---- */
@@ -742,7 +450,7 @@ static inline bool
 is_useless(const Entry *entry)
 {
 	return is_expired(entry) ||
-		entry->generation != pg_atomic_read_u64(&table_fence(entry->dboid, entry->relid)->generation);
+		entry->generation != pg_atomic_read_u64(&ffs_cache_fence_of(entry->dboid, entry->relid)->generation);
 }
 
 /* Are there n free blocks, or can there be? */
@@ -823,7 +531,7 @@ static bool
 sees_absence(const StoreKey *key, const Entry *entry, Snapshot snapshot)
 {
 	TableFence *fence = key->fence;
-	uint64		xmin = full_xmin(snapshot);
+	uint64		xmin = ffs_cache_full_xmin(snapshot);
 	XidSet		changes;
 	XidSet		inserts;
 
@@ -832,8 +540,8 @@ sees_absence(const StoreKey *key, const Entry *entry, Snapshot snapshot)
 	inserts = fence->inserts;
 	SpinLockRelease(&fence->mutex);
 	return entry->insert_generation == pg_atomic_read_u64(&fence->insert_generation) &&
-		sees_all(&bucket_of(key->hash)->writers, snapshot, xmin) &&
-		sees_all(&changes, snapshot, xmin) && sees_all(&inserts, snapshot, xmin);
+		ffs_cache_sees_all(&bucket_of(key->hash)->writers, snapshot, xmin) &&
+		ffs_cache_sees_all(&changes, snapshot, xmin) && ffs_cache_sees_all(&inserts, snapshot, xmin);
 }
 
 StoreAnswer
@@ -851,7 +559,7 @@ ffs_cache_look_up(const StoreKey *key, Snapshot snapshot, MemoryContext context,
 	at = find_entry(p, key);
 	entry = at != 0 ? (Entry *) block_at(p, at) : NULL;
 	if (entry == NULL || entry->generation != pg_atomic_read_u64(&key->fence->generation) || is_expired(entry) ||
-		(TransactionIdIsValid(entry->xmin) ? !is_finished(entry->xmin, snapshot) : !sees_absence(key, entry, snapshot)))
+		(TransactionIdIsValid(entry->xmin) ? !ffs_cache_is_finished(entry->xmin, snapshot) : !sees_absence(key, entry, snapshot)))
 	{
 		LWLockRelease(&part->lock);
 		return STORE_MISS;
@@ -889,7 +597,7 @@ ffs_cache_put(const StoreKey *key, Snapshot snapshot, const void *row, Size leng
 	uint32		p = partition_of(key->hash);
 	Partition  *part = &shared->partitions[p].partition;
 	TableFence *fence = key->fence;
-	uint64		full = full_xmin(snapshot);
+	uint64		full = ffs_cache_full_xmin(snapshot);
 	uint64		generation;
 	uint64		insert_generation;
 	XidSet		changes;
@@ -899,7 +607,7 @@ ffs_cache_put(const StoreKey *key, Snapshot snapshot, const void *row, Size leng
 
 	if (row != NULL && (TransactionIdIsCurrentTransactionId(xmin) || length > (Size) ffs_cache_max_row))
 		return false;
-	if (full < get_floor())
+	if (full < ffs_cache_floor())
 		goto refused;
 	SpinLockAcquire(&fence->mutex);
 	if (row == NULL)
@@ -909,11 +617,11 @@ ffs_cache_put(const StoreKey *key, Snapshot snapshot, const void *row, Size leng
 	generation = pg_atomic_read_u64(&fence->generation);
 	insert_generation = pg_atomic_read_u64(&fence->insert_generation);
 	SpinLockRelease(&fence->mutex);
-	if (!sees_all(&changes, snapshot, full) || (row == NULL && !sees_all(&inserts, snapshot, full)))
+	if (!ffs_cache_sees_all(&changes, snapshot, full) || (row == NULL && !ffs_cache_sees_all(&inserts, snapshot, full)))
 		goto refused;
 
 	LWLockAcquire(&part->lock, LW_EXCLUSIVE);
-	if (!sees_all(&bucket_of(key->hash)->writers, snapshot, full))
+	if (!ffs_cache_sees_all(&bucket_of(key->hash)->writers, snapshot, full))
 	{
 		LWLockRelease(&part->lock);
 		goto refused;
@@ -957,45 +665,18 @@ refused:
 void
 ffs_cache_fence_key(TableFence *fence, Oid relid, uint64 hash, bool is_insert)
 {
-	OwnFence   *own = own_fence(fence, relid);
 	uint32		p = partition_of(hash);
 	LWLock	   *lock = &shared->partitions[p].partition.lock;
 	uint64		xid;
 	Bucket	   *bucket;
 	uint32	   *link;
 
-	if (own->all || (is_insert && own->inserts))
+	if (!ffs_cache_must_tell(fence, relid, is_insert))
 		return;
-	if (!is_used(fence, relid) && note_in_unused(fence, relid))
-	{
-		own->all = true;
-		return;
-	}
-	if (is_insert)
-	{
-		if (!fence->negatives && note_without_negatives(fence))
-		{
-			own->inserts = true;
-			return;
-		}
-		if (++own->ninserts > FEW_INSERTS)
-		{
-			ffs_cache_fence_inserts(fence, relid);
-			return;
-		}
-	}
-
-	else if (++own->nkeys > MANY_KEYS)
-	{
-		ffs_cache_fence_table(fence, relid);
-		own->all = true;
-		return;
-	}
-
-	xid = own_xid();
+	xid = ffs_cache_own_xid();
 	bucket = bucket_of(hash);
 	LWLockAcquire(lock, LW_EXCLUSIVE);
-	note_writer(&bucket->writers, xid);
+	ffs_cache_note_writer(&bucket->writers, xid);
 	link = &bucket->first;
 	while (*link != 0)
 	{
@@ -1081,5 +762,5 @@ ffs_cache_figures(StoreFigures *figures)
 	figures->capacity_bytes = (uint64) npartitions * nblocks * BLOCK_SIZE;
 	figures->shared_bytes = shared_size();
 	figures->max_row = (Size) (nblocks / 4) * MORE_ROOM;
-	figures->blocked = full_xmin(GetActiveSnapshot()) < get_floor();
+	figures->blocked = ffs_cache_full_xmin(GetActiveSnapshot()) < ffs_cache_floor();
 }

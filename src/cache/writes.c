@@ -25,10 +25,10 @@
 #include "access/xact.h"
 #include "catalog/partition.h"
 #include "nodes/pg_list.h"
-#include "postmaster/autovacuum.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 
+#include "base/base.h"
 #include "cache/tables.h"
 
 /* ---- rows ---- */
@@ -94,7 +94,7 @@ static void
 relcache_callback(Datum arg pg_attribute_unused(), Oid relid)
 {
 	/* autovacuum changes statistics, and nothing that rows depend on */
-	if (relid >= FirstNormalObjectId && ffs_cache_store_ready() && !IsAutoVacuumWorkerProcess() && TransactionIdIsValid(GetTopTransactionIdIfAny()))
+	if (relid >= FirstNormalObjectId && ffs_cache_store_ready() && !ffs_compat_is_autovacuum() && TransactionIdIsValid(GetTopTransactionIdIfAny()))
 		note_changed(relid);
 }
 
