@@ -126,7 +126,8 @@ typedef struct Entry
 	Oid			dboid;
 	Oid			relid;
 	TransactionId xmin;			/* invalid: negative */
-	uint32		key_length;
+	uint16		key_length;
+	bool		referenced;		/* since the clock's hand passed */
 	uint32		row_length;
 	pg_atomic_uint32 pins;
 } Entry;
@@ -134,12 +135,11 @@ typedef struct Entry
 #define FIRST_ROOM	(BLOCK_SIZE - sizeof(Entry))
 #define MORE_ROOM	(BLOCK_SIZE - sizeof(uint32))
 
-/* Of each block; the bit says that the entry was used since the hand passed. */
+/* Of each block. */
 #define BLOCK_FREE		0
 #define BLOCK_MORE		1
 #define BLOCK_ENTRY		2
-#define BLOCK_DEAD		4		/* an entry unlinked while it was pinned */
-#define BLOCK_REFERENCED 8
+#define BLOCK_DEAD		3		/* an entry unlinked while it was pinned */
 
 typedef struct Partition
 {
@@ -367,7 +367,7 @@ has_key(uint32 p, Entry *entry, const StoreKey *key)
 	Size		n;
 
 	if (entry->hash != key->hash || entry->relid != key->relid || entry->dboid != MyDatabaseId ||
-		entry->key_length != (uint32) key->length)
+		entry->key_length != key->length)
 		return false;
 	FOR_EACH_PIECE(p, entry, 0, key->length, piece, n)
 	{
@@ -470,19 +470,20 @@ make_room(uint32 p, uint32 n, StorePolicy policy)
 		uint8	   *state = state_of(p, at);
 
 		part->hand = at % nblocks;
-		if (*state & BLOCK_DEAD)
+		if (*state == BLOCK_DEAD)
 		{
 			if (pg_atomic_read_u32(&((Entry *) block_at(p, at))->pins) == 0)
 				free_blocks(p, at);
 		}
-		else if (*state & BLOCK_ENTRY)
+		else if (*state == BLOCK_ENTRY)
 		{
-			bool		useless = is_useless((Entry *) block_at(p, at));
+			Entry	   *entry = (Entry *) block_at(p, at);
+			bool		useless = is_useless(entry);
 
 			if (!useless && policy == STORE_IF_ROOM)
 				continue;
-			if (!useless && (*state & BLOCK_REFERENCED))
-				*state &= ~BLOCK_REFERENCED;
+			if (!useless && entry->referenced)
+				entry->referenced = false;
 			else
 			{
 				remove_at(p, at);
@@ -551,7 +552,6 @@ ffs_cache_look_up(const StoreKey *key, Snapshot snapshot, MemoryContext context,
 	Partition  *part = &shared->partitions[p].partition;
 	uint32		at;
 	Entry	   *entry;
-	uint8	   *state;
 	Size		length;
 	bool		pinned;
 
@@ -564,9 +564,8 @@ ffs_cache_look_up(const StoreKey *key, Snapshot snapshot, MemoryContext context,
 		LWLockRelease(&part->lock);
 		return STORE_MISS;
 	}
-	state = state_of(p, at);
-	if (!(*state & BLOCK_REFERENCED))
-		*state |= BLOCK_REFERENCED;
+	if (!entry->referenced)
+		entry->referenced = true;
 	if (!TransactionIdIsValid(entry->xmin))
 	{
 		LWLockRelease(&part->lock);
@@ -645,6 +644,7 @@ ffs_cache_put(const StoreKey *key, Snapshot snapshot, const void *row, Size leng
 	entry->relid = key->relid;
 	entry->xmin = row != NULL ? xmin : InvalidTransactionId;
 	entry->key_length = key->length;
+	entry->referenced = false;
 	entry->row_length = length;
 	pg_atomic_init_u32(&entry->pins, 0);
 	copy_in(p, entry, 0, key->length, key->bytes);
@@ -708,7 +708,7 @@ ffs_cache_remove(Oid relid)
 		{
 			Entry	   *entry = (Entry *) block_at(p, at);
 
-			if ((*state_of(p, at) & BLOCK_ENTRY) && entry->dboid == MyDatabaseId &&
+			if (*state_of(p, at) == BLOCK_ENTRY && entry->dboid == MyDatabaseId &&
 				(!OidIsValid(relid) || entry->relid == relid))
 			{
 				remove_at(p, at);
