@@ -16,8 +16,9 @@
  *
  *	Writer	fences before it changes anything: it takes the lock of the
  *			bucket, puts its own id into the set, and takes the key's entries
- *			out.  Once is enough, since nothing can go in while it runs.
- *			There is nothing to undo when it ends, however it ends.
+ *			out (they stay where they are, of no generation).  Once is enough,
+ *			since nothing can go in while it runs.  There is nothing to undo
+ *			when it ends, however it ends.
  *	Filler	reads the table with its snapshot S.  Under the bucket's lock it
  *			puts in what it read only if S sees all of the bucket's set and of
  *			the table fence's.
@@ -77,8 +78,9 @@
  *
  * Memory.  A partition's blocks are all of one size, and an entry is a chain of
  * them: nothing fragments, and to make room is to let the clock go on.
- * Long rows are copied out with the lock released and the entry pinned: a
- * writer unlinks it, and the clock frees its blocks when the pin is gone.
+ * Long rows are copied out with the lock released and the entry pinned: who
+ * evicts it meanwhile unlinks it, and the clock frees its blocks when the pin
+ * is gone.
  *
  * test/model/cache.pml is a model of this.
  *
@@ -120,7 +122,7 @@ typedef struct Entry
 	uint32		more;			/* the next block of this entry */
 	uint32		next;			/* the next entry of the bucket */
 	uint64		hash;
-	uint64		generation;
+	uint64		generation;		/* 0: its key was fenced */
 	uint64		insert_generation;
 	TimestampTz filled;
 	Oid			dboid;
@@ -421,7 +423,8 @@ remove_entry(uint32 p, uint32 *link)
 	Entry	   *entry = (Entry *) block_at(p, at);
 
 	*link = entry->next;
-	shared->partitions[p].partition.nentries--;
+	if (entry->generation != 0)
+		shared->partitions[p].partition.nentries--;
 	if (pg_atomic_read_u32(&entry->pins) > 0)
 		*state_of(p, at) = BLOCK_DEAD;
 	else
@@ -669,7 +672,7 @@ ffs_cache_fence_key(TableFence *fence, Oid relid, uint64 hash, bool is_insert)
 	LWLock	   *lock = &shared->partitions[p].partition.lock;
 	uint64		xid;
 	Bucket	   *bucket;
-	uint32	   *link;
+	uint32		at;
 
 	if (!ffs_cache_must_tell(fence, relid, is_insert))
 		return;
@@ -677,18 +680,19 @@ ffs_cache_fence_key(TableFence *fence, Oid relid, uint64 hash, bool is_insert)
 	bucket = bucket_of(hash);
 	LWLockAcquire(lock, LW_EXCLUSIVE);
 	ffs_cache_note_writer(&bucket->writers, xid);
-	link = &bucket->first;
-	while (*link != 0)
+	at = bucket->first;
+	while (at != 0)
 	{
-		Entry	   *entry = (Entry *) block_at(p, *link);
+		Entry	   *entry = (Entry *) block_at(p, at);
 
-		if (entry->hash == hash)
+		/* it stays where it is, of no generation, until the clock comes or the key is put in again */
+		if (entry->hash == hash && entry->generation != 0)
 		{
-			remove_entry(p, link);
+			entry->generation = 0;
+			shared->partitions[p].partition.nentries--;
 			ffs_cache_pending[COUNT_INVALIDATIONS]++;
 		}
-		else
-			link = &entry->next;
+		at = entry->next;
 	}
 	LWLockRelease(lock);
 }
@@ -711,8 +715,9 @@ ffs_cache_remove(Oid relid)
 			if (*state_of(p, at) == BLOCK_ENTRY && entry->dboid == MyDatabaseId &&
 				(!OidIsValid(relid) || entry->relid == relid))
 			{
+				if (!is_useless(entry))
+					removed++;
 				remove_at(p, at);
-				removed++;
 			}
 		}
 		LWLockRelease(lock);
