@@ -11,7 +11,7 @@ EXTVERSION = 1.0
 MODULE_big = ffstorage
 
 # The rooms, callees first: the order of the install script.
-ROOMS = base stats tenancy registry temporal batch cache
+ROOMS = base stats tenancy registry temporal batch cache resilience
 OBJS = src/ffstorage.o $(patsubst %.c,%.o,$(foreach room,$(ROOMS),$(sort $(wildcard src/$(room)/*.c))))
 ROOM_SQL = $(foreach room,$(ROOMS),$(sort $(wildcard src/$(room)/*.sql)))
 

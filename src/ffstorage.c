@@ -13,6 +13,7 @@
 #include "batch/batch.h"
 #include "cache/cache.h"
 #include "registry/registry.h"
+#include "resilience/resilience.h"
 #include "stats/stats.h"
 #include "temporal/temporal.h"
 #include "tenancy/tenancy.h"
@@ -31,5 +32,6 @@ _PG_init(void)
 	ffs_temporal_init();
 	ffs_batch_init();
 	ffs_cache_init();
+	ffs_resilience_init();
 	ffs_base_init_done();
 }

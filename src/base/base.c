@@ -45,7 +45,7 @@ typedef struct ShmemPart
 	FfsShmemSetup setup;
 } ShmemPart;
 
-#define MAX_SHMEM_PARTS 8
+#define MAX_SHMEM_PARTS 16
 
 static ShmemPart shmem_parts[MAX_SHMEM_PARTS];
 static int	n_shmem_parts = 0;

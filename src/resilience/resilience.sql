@@ -1,0 +1,1 @@
+/* ---- resilience: breakers, retries, bounds ---- */
