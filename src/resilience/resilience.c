@@ -7,9 +7,11 @@
  */
 #include "postgres.h"
 
+#include "resilience/breaker.h"
 #include "resilience/resilience.h"
 
 void
 ffs_resilience_init(void)
 {
+	ffs_resilience_breaker_init();
 }

@@ -1,1 +1,43 @@
 /* ---- resilience: breakers, retries, bounds ---- */
+
+CREATE FUNCTION ffs_breaker_allow(name text) RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION ffs_breaker_allow(text) IS
+'whether a call that this circuit breaker (of the database) guards may go now: true while it is closed, false while it is open; half-open, it is true for one caller of any session, and false for the others until that one reports, its transaction aborts, or its session ends. True without preload. Errors: 22004, 22023 for a name that is empty or longer than 63 bytes';
+
+CREATE FUNCTION ffs_breaker_report(name text, ok boolean) RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION ffs_breaker_report(text, boolean) IS
+'says how a call went that ffs_breaker_allow let go; counts at once, whatever becomes of the transaction. ffstorage.breaker_failures failures in a row open the breaker; half-open, a success closes it and a failure opens it again. Errors: 22004, 22023';
+
+CREATE FUNCTION ffs_breaker_reset(name text) RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION ffs_breaker_reset(text) IS
+'closes a circuit breaker; false if there is none of this name. GRANT EXECUTE to roles that may. Errors: 22004, 22023';
+
+CREATE FUNCTION ffstorage.breakers(
+    OUT name text, OUT state text, OUT failures integer, OUT opened_at timestamptz, OUT next_probe_at timestamptz,
+    OUT probe_pid integer, OUT calls bigint, OUT rejected bigint, OUT succeeded bigint, OUT failed bigint,
+    OUT times_opened bigint, OUT last_failure_at timestamptz, OUT last_failure text, OUT last_used_at timestamptz)
+RETURNS SETOF record
+LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 10 AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION ffstorage.breakers() IS
+'the circuit breakers of this database; what the view ffs_breakers shows; no rows without shared memory';
+REVOKE ALL ON FUNCTION ffs_breaker_reset(text), ffstorage.breakers() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ffstorage.breakers() TO pg_monitor;
+
+CREATE VIEW ffs_breakers AS
+SELECT b.name, b.state, b.failures, b.opened_at, b.next_probe_at, b.probe_pid, b.calls, b.rejected, b.succeeded, b.failed,
+       b.times_opened, b.last_failure_at, b.last_failure, b.last_used_at
+FROM ffstorage.breakers() AS b;
+COMMENT ON VIEW ffs_breakers IS
+'the circuit breakers of this database that were used since the server started; none without preload';
+COMMENT ON COLUMN ffs_breakers.state IS 'closed, open, or half_open: open for ffstorage.breaker_open_time, so that one call may try';
+COMMENT ON COLUMN ffs_breakers.failures IS 'failures since the last success';
+COMMENT ON COLUMN ffs_breakers.next_probe_at IS 'when a call may try; NULL while it is closed, and while one tries whose transaction is not ended';
+COMMENT ON COLUMN ffs_breakers.probe_pid IS 'the session whose call tries now';
+COMMENT ON COLUMN ffs_breakers.calls IS 'calls that were let go; rejected: that were not';
+COMMENT ON COLUMN ffs_breakers.succeeded IS 'reports of success; failed: of failure';
+COMMENT ON COLUMN ffs_breakers.last_failure IS 'SQLSTATE of the last failure, where ffs_run reported it';
+REVOKE ALL ON ffs_breakers FROM PUBLIC;
+GRANT SELECT ON ffs_breakers TO pg_monitor;
