@@ -47,6 +47,8 @@ typedef struct ShmemPart
 
 #define MAX_SHMEM_PARTS 16
 
+FfsCallWatcher ffs_base_call_watcher = NULL;
+
 static ShmemPart shmem_parts[MAX_SHMEM_PARTS];
 static int	n_shmem_parts = 0;
 

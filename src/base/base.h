@@ -18,6 +18,7 @@
 #include "utils/rel.h"
 #include "utils/snapshot.h"
 
+#include "base/call.h"
 #include "base/compat.h"
 #include "base/errors.h"
 

@@ -20,13 +20,14 @@
 #include "utils/resowner.h"
 
 #include "base/subxact.h"
+#include "base/call.h"
 #include "batch/batch.h"
 #include "batch/engine.h"
 #include "batch/errors.h"
 #include "batch/one.h"
 
-PG_FUNCTION_INFO_V1(ffs_update_many);
-PG_FUNCTION_INFO_V1(ffs_delete_many);
+FFS_CALL(ffs_update_many);
+FFS_CALL(ffs_delete_many);
 
 typedef struct ChangeCall
 {
@@ -336,14 +337,14 @@ run(FunctionCallInfo fcinfo, FfsOperation op, const char *input, bool deletes)
 	return (Datum) 0;
 }
 
-Datum
-ffs_update_many(PG_FUNCTION_ARGS)
+static Datum
+ffs_update_many_call(PG_FUNCTION_ARGS)
 {
 	return run(fcinfo, FFS_OP_UPDATE_MANY, "patches", false);
 }
 
-Datum
-ffs_delete_many(PG_FUNCTION_ARGS)
+static Datum
+ffs_delete_many_call(PG_FUNCTION_ARGS)
 {
 	return run(fcinfo, FFS_OP_DELETE_MANY, "keys", true);
 }

@@ -9,10 +9,11 @@
 
 #include "funcapi.h"
 
+#include "base/call.h"
 #include "batch/create.h"
 #include "batch/one.h"
 
-PG_FUNCTION_INFO_V1(ffs_create_many);
+FFS_CALL(ffs_create_many);
 
 typedef struct CreateMany
 {
@@ -34,8 +35,8 @@ read_key(BatchCall *call, const KeyOrder *order, FeedRow *row)
 						   order->ncolumns, order->columns, row->values, row->nulls, row->given);
 }
 
-Datum
-ffs_create_many(PG_FUNCTION_ARGS)
+static Datum
+ffs_create_many_call(PG_FUNCTION_ARGS)
 {
 	CreateMany *many = palloc0(sizeof(CreateMany));
 	BatchCall  *call = &many->create.call;

@@ -18,10 +18,11 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
+#include "base/call.h"
 #include "batch/create.h"
 #include "batch/one.h"
 
-PG_FUNCTION_INFO_V1(ffs_create_records);
+FFS_CALL(ffs_create_records);
 
 typedef struct CreateRecords
 {
@@ -210,8 +211,8 @@ read_key(BatchCall *call, const KeyOrder *order, FeedRow *row)
 	}
 }
 
-Datum
-ffs_create_records(PG_FUNCTION_ARGS)
+static Datum
+ffs_create_records_call(PG_FUNCTION_ARGS)
 {
 	CreateRecords *records = palloc0(sizeof(CreateRecords));
 	ArrayType  *array;

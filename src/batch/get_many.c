@@ -23,6 +23,7 @@
 #include "utils/memutils.h"
 #include "utils/tuplestore.h"
 
+#include "base/call.h"
 #include "batch/batch.h"
 #include "batch/feed.h"
 #include "batch/literals.h"
@@ -31,7 +32,7 @@
 #include "registry/key.h"
 #include "registry/rowcache.h"
 
-PG_FUNCTION_INFO_V1(ffs_get_many);
+FFS_CALL(ffs_get_many);
 
 /* Keys that are looked up by one run of the SELECT. */
 #define KEYS_AT_A_TIME 1000
@@ -205,8 +206,8 @@ get_cached_rows(GetCall *call, ReturnSetInfo *result, uint64 *found)
 	return !first;
 }
 
-Datum
-ffs_get_many(PG_FUNCTION_ARGS)
+static Datum
+ffs_get_many_call(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	GetCall		call = {0};

@@ -17,12 +17,13 @@
 #include "funcapi.h"
 #include "utils/builtins.h"
 
+#include "base/call.h"
 #include "batch/batch.h"
 #include "batch/filter.h"
 #include "batch/one.h"
 
-PG_FUNCTION_INFO_V1(ffs_list);
-PG_FUNCTION_INFO_V1(ffs_count);
+FFS_CALL(ffs_list);
+FFS_CALL(ffs_count);
 
 /* Append ` WHERE ...` of the filter given as argument n, if there is one. */
 static void
@@ -49,8 +50,8 @@ rows_argument(FunctionCallInfo fcinfo, int n, const char *name)
 	return PG_GETARG_INT32(n);
 }
 
-Datum
-ffs_list(PG_FUNCTION_ARGS)
+static Datum
+ffs_list_call(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	FfsTable   *table = ffs_batch_element_argument(fcinfo, 0);
@@ -105,8 +106,8 @@ ffs_list(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-Datum
-ffs_count(PG_FUNCTION_ARGS)
+static Datum
+ffs_count_call(PG_FUNCTION_ARGS)
 {
 	FfsTable   *table = ffs_batch_table_argument(fcinfo, 0, false);
 	Relation	rel = table_open(table->relid, AccessShareLock);

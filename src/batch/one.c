@@ -17,6 +17,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
+#include "base/call.h"
 #include "batch/batch.h"
 #include "batch/one.h"
 #include "batch/rows.h"
@@ -24,10 +25,10 @@
 #include "registry/key.h"
 #include "registry/rowcache.h"
 
-PG_FUNCTION_INFO_V1(ffs_create);
-PG_FUNCTION_INFO_V1(ffs_get);
-PG_FUNCTION_INFO_V1(ffs_update);
-PG_FUNCTION_INFO_V1(ffs_delete);
+FFS_CALL(ffs_create);
+FFS_CALL(ffs_get);
+FFS_CALL(ffs_update);
+FFS_CALL(ffs_delete);
 
 /* ---- jsonb rows ---- */
 
@@ -165,8 +166,8 @@ create_row(FfsTable *table, Jsonb *data, uint64 *processed)
 	return finish_row(rel, *processed, context);
 }
 
-Datum
-ffs_create(PG_FUNCTION_ARGS)
+static Datum
+ffs_create_call(PG_FUNCTION_ARGS)
 {
 	FfsTable   *table = ffs_batch_table_argument(fcinfo, 0, true);
 	NullableDatum row;
@@ -256,8 +257,8 @@ ffs_batch_ask_table(FfsTable *table, Datum *key, MemoryContext context, Datum *r
 	return found;
 }
 
-Datum
-ffs_get(PG_FUNCTION_ARGS)
+static Datum
+ffs_get_call(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	GetSite    *site;
@@ -384,8 +385,8 @@ update_row(FfsTable *table, Jsonb *patch, KeyArgument *key, uint64 *processed)
 	return finish_row(rel, *processed, context);
 }
 
-Datum
-ffs_update(PG_FUNCTION_ARGS)
+static Datum
+ffs_update_call(PG_FUNCTION_ARGS)
 {
 	FfsTable   *table = ffs_batch_table_argument(fcinfo, 0, true);
 	NullableDatum row;
@@ -438,8 +439,8 @@ delete_row(FfsTable *table, KeyArgument *key)
 	return processed;
 }
 
-Datum
-ffs_delete(PG_FUNCTION_ARGS)
+static Datum
+ffs_delete_call(PG_FUNCTION_ARGS)
 {
 	FfsTable   *table = ffs_batch_table_argument(fcinfo, 0, true);
 	KeyArgument key;

@@ -28,6 +28,7 @@
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
+#include "base/call.h"
 #include "batch/batch.h"
 #include "batch/errors.h"
 #include "batch/restore.h"
@@ -35,7 +36,7 @@
 #include "temporal/temporal.h"
 #include "tenancy/tenancy.h"
 
-PG_FUNCTION_INFO_V1(ffs_restore);
+FFS_CALL(ffs_restore);
 
 /* ---- finding the deleted row ---- */
 
@@ -527,8 +528,8 @@ ffs_batch_require_deleted(const FfsTable *table)
 
 /* ---- one row ---- */
 
-Datum
-ffs_restore(PG_FUNCTION_ARGS)
+static Datum
+ffs_restore_call(PG_FUNCTION_ARGS)
 {
 	FfsTable   *table = ffs_batch_restore_argument(fcinfo, 0);
 	RestoreRow	row;

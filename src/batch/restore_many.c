@@ -10,11 +10,12 @@
 #include "funcapi.h"
 #include "utils/builtins.h"
 
+#include "base/call.h"
 #include "batch/batch.h"
 #include "batch/engine.h"
 #include "batch/restore.h"
 
-PG_FUNCTION_INFO_V1(ffs_restore_many);
+FFS_CALL(ffs_restore_many);
 
 typedef struct RestoreCall
 {
@@ -82,8 +83,8 @@ write_rows(BatchCall *call, int from, int to)
 
 static const BatchMethods restore_methods = {.read = read_key, .read_key = read_only_key, .write = write_rows};
 
-Datum
-ffs_restore_many(PG_FUNCTION_ARGS)
+static Datum
+ffs_restore_many_call(PG_FUNCTION_ARGS)
 {
 	RestoreCall *self = palloc0(sizeof(RestoreCall));
 	BatchCall  *call = &self->call;

@@ -24,7 +24,7 @@
 
 PG_FUNCTION_INFO_V1(stat_cache);
 PG_FUNCTION_INFO_V1(ffs_cache_invalidate);
-PG_FUNCTION_INFO_V1(ffs_cache_warm);
+FFS_CALL(ffs_cache_warm);
 PG_FUNCTION_INFO_V1(cache_reset);
 
 int			ffs_cache_size = 64 * 1024;
@@ -176,8 +176,8 @@ ffs_cache_invalidate(PG_FUNCTION_ARGS)
 }
 
 /* ffs_cache_warm(relation regclass) returns bigint */
-Datum
-ffs_cache_warm(PG_FUNCTION_ARGS)
+static Datum
+ffs_cache_warm_call(PG_FUNCTION_ARGS)
 {
 	Oid			relid;
 	FfsTable   *table;

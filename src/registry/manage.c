@@ -32,11 +32,12 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
+#include "base/call.h"
 #include "registry/internal.h"
 
-PG_FUNCTION_INFO_V1(ffs_manage);
-PG_FUNCTION_INFO_V1(ffs_unmanage);
-PG_FUNCTION_INFO_V1(ffs_unmanage_all);
+FFS_CALL(ffs_manage);
+FFS_CALL(ffs_unmanage);
+FFS_CALL(ffs_unmanage_all);
 
 /* ---- what cannot be managed ---- */
 
@@ -469,8 +470,8 @@ change_over(FfsManaged *old, FfsManaged *m)
 	ffs_registry_store(m);
 }
 
-Datum
-ffs_manage(PG_FUNCTION_ARGS)
+static Datum
+ffs_manage_call(PG_FUNCTION_ARGS)
 {
 	Oid			relid;
 	FfsManaged *old;
@@ -622,8 +623,8 @@ unmanage(Oid relid, bool keep_history)
 	PG_END_TRY();
 }
 
-Datum
-ffs_unmanage(PG_FUNCTION_ARGS)
+static Datum
+ffs_unmanage_call(PG_FUNCTION_ARGS)
 {
 	if (PG_ARGISNULL(0))
 		refuse_null("relation");
@@ -641,8 +642,8 @@ ffs_unmanage(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-Datum
-ffs_unmanage_all(PG_FUNCTION_ARGS)
+static Datum
+ffs_unmanage_all_call(PG_FUNCTION_ARGS)
 {
 	int			count = 0;
 	ListCell   *lc;

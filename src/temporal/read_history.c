@@ -36,7 +36,7 @@
 #include "registry/key.h"
 #include "temporal/read.h"
 
-PG_FUNCTION_INFO_V1(ffs_history);
+FFS_CALL(ffs_history);
 
 #define HISTORY_COLUMNS 9
 
@@ -958,8 +958,8 @@ find_managed_at(Oid rootid)
 	return result;
 }
 
-Datum
-ffs_history(PG_FUNCTION_ARGS)
+static Datum
+ffs_history_call(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	History		history = {0};

@@ -30,7 +30,7 @@
 #include "registry/key.h"
 #include "temporal/read.h"
 
-PG_FUNCTION_INFO_V1(ffs_row_at);
+FFS_CALL(ffs_row_at);
 
 /* A probe made ready, by the relation whose row type was asked for. */
 typedef struct Probe
@@ -169,8 +169,8 @@ argument_relation(FunctionCallInfo fcinfo)
 	return relid;
 }
 
-Datum
-ffs_row_at(PG_FUNCTION_ARGS)
+static Datum
+ffs_row_at_call(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	Oid			relid = argument_relation(fcinfo);
