@@ -77,13 +77,14 @@ sub peer_file
 sub lacking
 {
 	my ($needs) = @_;
-	return '' unless defined $needs && $needs =~ /^(extension|function|file) (\S+)$/;
+	return '' unless defined $needs && $needs =~ /^(extension|function|library|file) (\S+)$/;
 	my ($kind, $name) = ($1, $2);
 	return peer_file($name) ? '' : 'not there' if $kind eq 'file';
-	my $found = $admin->value(
-		$kind eq 'extension'
-		? "SELECT count(*) FROM pg_available_extensions WHERE name = '$name'"
-		: "SELECT count(*) FROM pg_proc WHERE proname = '$name'");
+	my %count = (
+		extension => "FROM pg_available_extensions WHERE name = '$name'",
+		function => "FROM pg_proc WHERE proname = '$name'",
+		library => "WHERE current_setting('shared_preload_libraries') ~ '\\m$name\\M'");
+	my $found = $admin->value("SELECT count(*) $count{$kind}");
 	return $found ? '' : 'not there';
 }
 

@@ -32,6 +32,17 @@ BEGIN
 END
 $$;
 
+-- Keys to look up: of all rows, in no order, and 1,000 of one tenant's.
+CREATE FUNCTION public.bench_keys(last integer, tenants integer) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    CREATE TABLE keys AS
+        SELECT array_agg(md5('row ' || 1 + n::bigint * 7919 % last)::uuid) AS keys,
+               array_agg(md5('row ' || tenants * (1 + n % (last / tenants)))::uuid) FILTER (WHERE n <= 1000) AS own
+        FROM generate_series(1, last) n;
+    GRANT SELECT ON keys TO app;
+END
+$$;
+
 -- Empties what stands beside it, past all triggers.
 CREATE FUNCTION public.bench_clean() RETURNS void
 LANGUAGE plpgsql SET session_replication_role = replica AS $$
