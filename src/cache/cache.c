@@ -17,8 +17,11 @@
 
 #include "base/base.h"
 #include "cache/cache.h"
+#include "cache/cached.h"
+#include "cache/results.h"
 #include "cache/store.h"
 #include "cache/tables.h"
+#include "cache/verdict.h"
 #include "registry/rowcache.h"
 #include "stats/stats.h"
 
@@ -31,6 +34,8 @@ int			ffs_cache_size = 64 * 1024;
 int			ffs_cache_ttl = 300;
 int			ffs_cache_max_row = 8192;
 bool		ffs_cache_enabled = true;
+int			ffs_cache_max_result = 4096;
+char	   *ffs_cache_functions = NULL;
 
 static const FfsRowCache row_cache = {
 	ffs_cache_get,
@@ -71,6 +76,27 @@ check_cache(FfsHealthSink *sink)
 
 /* ---- settings ---- */
 
+static bool
+check_functions(char **newval, void **extra pg_attribute_unused(), GucSource source pg_attribute_unused())
+{
+	char	   *list = pstrdup(*newval);
+	char	   *save = NULL;
+
+	for (char *piece = strtok_r(list, ",", &save); piece != NULL; piece = strtok_r(NULL, ",", &save))
+	{
+		char	   *dot = strchr(piece, '.');
+
+		if (dot == NULL || dot == piece || dot[1] == '\0')
+		{
+			GUC_check_errdetail("\"%s\" is not the name of a function with its schema.", piece);
+			GUC_check_errhint("Write schema.name, separated by commas, without arguments.");
+			return false;
+		}
+	}
+	pfree(list);
+	return true;
+}
+
 static void
 define_settings(void)
 {
@@ -89,8 +115,16 @@ define_settings(void)
 							"The longest row that is cached.",
 							"As it is in memory, TOAST included.",
 							&ffs_cache_max_row, 8192, 64, 1024 * 1024, PGC_SIGHUP, GUC_UNIT_BYTE, NULL, NULL, NULL);
+	DefineCustomIntVariable("ffstorage.cache_max_result",
+							"The longest result of ffs_cached that is kept.",
+							"All its rows together, as jsonb. A quarter of the cache is the most, whatever is said here.",
+							&ffs_cache_max_result, 4096, 0, MAX_KILOBYTES, PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomStringVariable("ffstorage.cache_functions",
+							   "Functions that are not immutable and may be in queries of ffs_cached even so.",
+							   "A list of schema.name. They must depend on nothing but their arguments, the role, its tenants, and tables that the query reads anyway.",
+							   &ffs_cache_functions, "", PGC_SIGHUP, 0, check_functions, NULL, NULL);
 	DefineCustomBoolVariable("ffstorage.cache",
-							 "Lets ffs_get and ffs_get_many use the cache.",
+							 "Lets ffs_get, ffs_get_many and ffs_cached use the cache.",
 							 "Off, every call asks the tables; what they give is the same.",
 							 &ffs_cache_enabled, true, PGC_USERSET, 0, NULL, NULL, NULL);
 }
@@ -100,9 +134,11 @@ ffs_cache_init(void)
 {
 	define_settings();
 	ffs_stats_register_check("cache", check_cache);
+	ffs_cache_cached_init();
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	ffs_cache_store_init();
+	ffs_cache_results_init();
 	ffs_cache_tables_init();
 	ffs_cache_writes_init();
 	if (ffs_cache_size > 0)
@@ -170,7 +206,7 @@ ffs_cache_invalidate(PG_FUNCTION_ARGS)
 		if (DatumGetBool(DirectFunctionCall2Coll(textlike, C_COLLATION_OID, CStringGetTextDatum(name), pattern)) ||
 			DatumGetBool(DirectFunctionCall2Coll(textlike, C_COLLATION_OID,
 												 CStringGetTextDatum(psprintf("%s.%s", schema, name)), pattern)))
-			removed += ffs_cache_remove(relid);
+			removed += ffs_cache_remove(relid, ffs_cache_result_reads);
 	}
 	PG_RETURN_INT64((int64) removed);
 }

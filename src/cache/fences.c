@@ -19,6 +19,8 @@
 #define FEW_INSERTS			16
 /* After so many keys told by one transaction, all of the table goes. */
 #define MANY_KEYS			1000
+/* After so many changes of tenant from row to row, all of them are told of. */
+#define MANY_TENANTS		1000
 
 static Fences *fences = NULL;
 
@@ -32,11 +34,23 @@ typedef struct OwnFence
 	bool		inserts;		/* in its set of inserts */
 	int			ninserts;
 	int			nkeys;
+	bool		part_unsaid;	/* in these parts of it */
+	bool		part_any;
+	uint64		tenant_hash;	/* the last one, 0: none */
+	int			ntenants;
 } OwnFence;
 
 #define MAX_OWN_FENCES 8
 static OwnFence own_fences[MAX_OWN_FENCES];
 static int	n_own_fences = 0;
+
+static void
+init_table_fence(TableFence *fence)
+{
+	SpinLockInit(&fence->mutex);
+	pg_atomic_init_u64(&fence->generation, 1);
+	pg_atomic_init_u64(&fence->insert_generation, 1);
+}
 
 void
 ffs_cache_fences_setup(Fences *memory, bool found)
@@ -46,11 +60,11 @@ ffs_cache_fences_setup(Fences *memory, bool found)
 		return;
 	SpinLockInit(&fences->mutex);
 	for (int i = 0; i < TABLE_FENCES; i++)
-	{
-		SpinLockInit(&fences->tables[i].mutex);
-		pg_atomic_init_u64(&fences->tables[i].generation, 1);
-		pg_atomic_init_u64(&fences->tables[i].insert_generation, 1);
-	}
+		init_table_fence(&fences->tables[i]);
+	for (int i = 0; i < CATALOG_FENCES; i++)
+		init_table_fence(&fences->catalogs[i]);
+	for (int i = 0; i < WRITE_FENCES; i++)
+		SpinLockInit(&fences->writes[i].mutex);
 }
 
 /* ---- sets of transactions ---- */
@@ -138,6 +152,9 @@ ffs_cache_floor(void)
 TableFence *
 ffs_cache_fence_of(Oid dboid, Oid relid)
 {
+	/* of no relation: the catalogs' own; those of all databases have the first */
+	if (!OidIsValid(relid))
+		return &fences->catalogs[OidIsValid(dboid) ? 1 + murmurhash32(dboid) % (CATALOG_FENCES - 1) : 0];
 	return &fences->tables[hash_combine(murmurhash32(dboid), murmurhash32(relid)) % TABLE_FENCES];
 }
 
@@ -153,28 +170,51 @@ ffs_cache_generation(TableFence *fence)
 	return pg_atomic_read_u64(&fence->generation);
 }
 
-/* Are there, or may there be, entries of this table? */
+static inline bool
+is_of(const TableFence *fence, Oid relid)
+{
+	return fence->shared || (fence->relid == relid && fence->dboid == MyDatabaseId);
+}
+
+/* Are there, or may there be, rows of this table? */
 static inline bool
 is_used(const TableFence *fence, Oid relid)
 {
-	return fence->used && (fence->shared || (fence->relid == relid && fence->dboid == MyDatabaseId));
+	return fence->used && is_of(fence, relid);
+}
+
+/* Or results of queries that read it? */
+static inline bool
+is_read(const TableFence *fence, Oid relid)
+{
+	return fence->read && is_of(fence, relid);
 }
 
 bool
-ffs_cache_open_table(TableFence *fence, Oid relid, Snapshot snapshot, uint64 *generation)
+ffs_cache_open_table(TableFence *fence, Oid relid, StoreUse use, Snapshot snapshot, uint64 *generation)
 {
-	XidSet		changes;
-	uint64		xmin = ffs_cache_full_xmin(snapshot);
-
 	SpinLockAcquire(&fence->mutex);
-	if (!fence->used)
+	if (!fence->used && !fence->read)
 	{
 		fence->dboid = MyDatabaseId;
 		fence->relid = relid;
-		fence->used = true;
 	}
-	else if (!is_used(fence, relid))
+	else if (!is_of(fence, relid))
 		fence->shared = true;
+	if (use == STORE_ROWS)
+		fence->used = true;
+	else
+		fence->read = true;
+	SpinLockRelease(&fence->mutex);
+	return ffs_cache_sees_changes(fence, snapshot, ffs_cache_full_xmin(snapshot), generation);
+}
+
+bool
+ffs_cache_sees_changes(TableFence *fence, Snapshot snapshot, uint64 xmin, uint64 *generation)
+{
+	XidSet		changes;
+
+	SpinLockAcquire(&fence->mutex);
 	changes = fence->changes;
 	*generation = pg_atomic_read_u64(&fence->generation);
 	SpinLockRelease(&fence->mutex);
@@ -270,25 +310,206 @@ ffs_cache_fence_table(TableFence *fence, Oid relid)
 
 	SpinLockAcquire(&fence->mutex);
 	ffs_cache_note_writer(&fence->changes, xid);
-	if (is_used(fence, relid))
+	if (is_used(fence, relid) || is_read(fence, relid))
 		pg_atomic_fetch_add_u64(&fence->generation, 1);
+	SpinLockRelease(&fence->mutex);
+}
+
+static void
+fence_and_count(TableFence *fence)
+{
+	uint64		xid = ffs_cache_own_xid();
+
+	SpinLockAcquire(&fence->mutex);
+	ffs_cache_note_writer(&fence->changes, xid);
+	pg_atomic_fetch_add_u64(&fence->generation, 1);
 	SpinLockRelease(&fence->mutex);
 }
 
 void
 ffs_cache_fence_everything(void)
 {
+	for (int i = 0; i < TABLE_FENCES; i++)
+		fence_and_count(&fences->tables[i]);
+}
+
+void
+ffs_cache_fence_catalog(Oid dboid)
+{
+	fence_and_count(ffs_cache_fence_of(dboid, InvalidOid));
+}
+
+void
+ffs_cache_touch_catalog(Oid dboid)
+{
+	TableFence *fence = ffs_cache_fence_of(dboid, InvalidOid);
+
+	SpinLockAcquire(&fence->mutex);
+	pg_atomic_fetch_add_u64(&fence->generation, 1);
+	SpinLockRelease(&fence->mutex);
+}
+
+/* ---- parts of tables ---- */
+
+static uint32
+part(Oid relid, uint32 kind, uint64 hash)
+{
+	uint64		of[3] = {((uint64) MyDatabaseId << 32) | relid, kind, hash};
+
+	return hash_bytes_extended((unsigned char *) of, sizeof(of), 0) % WRITE_FENCES;
+}
+
+uint32
+ffs_cache_part_unsaid(Oid relid)
+{
+	return part(relid, 0, 0);
+}
+
+uint32
+ffs_cache_part_any(Oid relid)
+{
+	return part(relid, 1, 0);
+}
+
+uint32
+ffs_cache_part_tenant(Oid relid, uint64 tenant_hash)
+{
+	return part(relid, 2, tenant_hash);
+}
+
+/* With the mutex. */
+static void
+note_in_part(WriteFence *fence, uint64 xid)
+{
+	for (int i = 0; i < KEPT_WRITERS; i++)
+		if (fence->kept[i] == xid)
+			return;
+	fence->before = Max(fence->before, fence->kept[KEPT_WRITERS - 1]);
+	for (int i = KEPT_WRITERS - 1; i > 0; i--)
+		fence->kept[i] = fence->kept[i - 1];
+	fence->kept[0] = xid;
+	fence->count++;
+}
+
+static void
+fence_part(uint32 number)
+{
+	WriteFence *fence = &fences->writes[number];
 	uint64		xid = ffs_cache_own_xid();
 
-	for (int i = 0; i < TABLE_FENCES; i++)
-	{
-		TableFence *fence = &fences->tables[i];
+	SpinLockAcquire(&fence->mutex);
+	note_in_part(fence, xid);
+	SpinLockRelease(&fence->mutex);
+}
 
-		SpinLockAcquire(&fence->mutex);
-		ffs_cache_note_writer(&fence->changes, xid);
-		pg_atomic_fetch_add_u64(&fence->generation, 1);
-		SpinLockRelease(&fence->mutex);
+/* Note the writer where all look, if nothing was put in that reads the table. */
+static bool
+note_in_unread(TableFence *fence, Oid relid)
+{
+	WriteFence *unsaid = &fences->writes[ffs_cache_part_unsaid(relid)];
+	uint64		xid = ffs_cache_own_xid();
+	bool		unread;
+
+	/* who puts in sets the flag before it takes this mutex */
+	SpinLockAcquire(&unsaid->mutex);
+	unread = !is_read(fence, relid);
+	if (unread)
+		note_in_part(unsaid, xid);
+	SpinLockRelease(&unsaid->mutex);
+	return unread;
+}
+
+bool
+ffs_cache_must_tell_tenants(TableFence *fence, Oid relid)
+{
+	OwnFence   *own = own_fence(fence, relid);
+
+	if (own->part_unsaid)
+		return false;
+	if (own->part_any)
+		return true;
+	if (note_in_unread(fence, relid))
+	{
+		own->part_unsaid = true;
+		return false;
 	}
+	fence_part(ffs_cache_part_any(relid));
+	own->part_any = true;
+	return true;
+}
+
+void
+ffs_cache_fence_tenant(TableFence *fence, Oid relid, uint64 tenant_hash)
+{
+	OwnFence   *own = own_fence(fence, relid);
+
+	if (own->part_unsaid || own->tenant_hash == tenant_hash)
+		return;
+	if (++own->ntenants > MANY_TENANTS)
+	{
+		ffs_cache_fence_all_tenants(fence, relid);
+		return;
+	}
+	fence_part(ffs_cache_part_tenant(relid, tenant_hash));
+	own->tenant_hash = tenant_hash;
+}
+
+void
+ffs_cache_fence_all_tenants(TableFence *fence, Oid relid)
+{
+	OwnFence   *own = own_fence(fence, relid);
+
+	if (own->part_unsaid)
+		return;
+	fence_part(ffs_cache_part_unsaid(relid));
+	own->part_unsaid = true;
+}
+
+/*
+ * The sets only have top-level ids, and a snapshot knows of each of these
+ * whether it was running, even where its list of subtransactions ran over.
+ */
+static bool
+was_running(TransactionId xid, Snapshot snapshot)
+{
+	if (TransactionIdPrecedes(xid, snapshot->xmin))
+		return false;
+	if (!TransactionIdPrecedes(xid, snapshot->xmax))
+		return true;
+	for (uint32 i = 0; i < snapshot->xcnt; i++)
+		if (TransactionIdEquals(xid, snapshot->xip[i]))
+			return true;
+	return false;
+}
+
+bool
+ffs_cache_position(uint32 number, Snapshot snapshot, uint64 xmin, uint64 *position)
+{
+	WriteFence *shared = &fences->writes[number];
+	WriteFence	fence;
+	TransactionId own = GetTopTransactionIdIfAny();
+	int			unseen = 0;
+
+	SpinLockAcquire(&shared->mutex);
+	fence = *shared;
+	SpinLockRelease(&shared->mutex);
+	if (fence.before >= xmin)
+		return false;
+	for (int i = 0; i < KEPT_WRITERS && fence.kept[i] != 0; i++)
+	{
+		TransactionId xid = (TransactionId) fence.kept[i];
+
+		if (TransactionIdEquals(xid, own))
+			return false;
+		if (fence.kept[i] < xmin || !was_running(xid, snapshot))
+			continue;
+		/* the unseen ones must be the latest */
+		if (unseen != i)
+			return false;
+		unseen = i + 1;
+	}
+	*position = fence.count - unseen;
+	return true;
 }
 
 bool
@@ -324,3 +545,5 @@ ffs_cache_must_tell(TableFence *fence, Oid relid, bool is_insert)
 	}
 	return true;
 }
+
+

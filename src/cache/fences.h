@@ -17,6 +17,9 @@
 
 #define KEPT				3
 #define TABLE_FENCES		1024
+#define CATALOG_FENCES		64
+#define WRITE_FENCES		4096
+#define KEPT_WRITERS		5
 
 typedef struct XidSet
 {
@@ -30,6 +33,7 @@ struct TableFence
 	bool		used;			/* by the table below */
 	bool		shared;			/* by others too */
 	bool		negatives;		/* negative entries may be there */
+	bool		read;			/* results of queries that read it may be there */
 	Oid			dboid;
 	Oid			relid;
 	pg_atomic_uint64 generation;
@@ -38,12 +42,26 @@ struct TableFence
 	XidSet		inserts;
 };
 
+/*
+ * Where the writers of a part of a table are noted one by one, in order, for
+ * results of queries.  Each comes in once while it runs.
+ */
+typedef struct WriteFence
+{
+	slock_t		mutex;
+	uint64		count;			/* of those that came in */
+	uint64		before;			/* the greatest that had to make room */
+	uint64		kept[KEPT_WRITERS]; /* the latest first; 0 where there is none */
+} WriteFence;
+
 /* The part of shared memory that is fences.c's; zeroed before setup. */
 typedef struct Fences
 {
 	slock_t		mutex;			/* floor */
 	uint64		floor;
 	TableFence	tables[TABLE_FENCES];
+	TableFence	catalogs[CATALOG_FENCES];
+	WriteFence	writes[WRITE_FENCES];
 } Fences;
 
 extern void ffs_cache_fences_setup(Fences *memory, bool found);
@@ -63,6 +81,15 @@ extern bool ffs_cache_is_finished(TransactionId xid, Snapshot snapshot);
 extern bool ffs_cache_sees_all(const XidSet *set, Snapshot snapshot, uint64 xmin);
 /* What stands in every set for transactions that were prepared before the server started. */
 extern uint64 ffs_cache_floor(void);
+
+/* Does the snapshot see all changes of the whole table?  Gives its generation. */
+extern bool ffs_cache_sees_changes(TableFence *fence, Snapshot snapshot, uint64 xmin, uint64 *generation);
+
+/*
+ * How many of a part's writers the snapshot sees: those, and no others.
+ * False where that cannot be said, or where one is the caller itself.
+ */
+extern bool ffs_cache_position(uint32 number, Snapshot snapshot, uint64 xmin, uint64 *position);
 
 /*
  * A row of the table is about to be written: must its key be told?  If not,

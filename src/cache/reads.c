@@ -38,21 +38,27 @@
 
 /*
  * Is there anything about this call that only the tables can answer: locks of
- * SERIALIZABLE, a snapshot that is not an ordinary one, changes of relations
- * that are our own, a foreign-key check?
+ * SERIALIZABLE (a safe snapshot takes none), a snapshot that is not an
+ * ordinary one, changes of relations that are our own, a foreign-key check?
  */
-static bool
-must_ask(FfsTable *table)
+bool
+ffs_cache_must_bypass(void)
 {
 	Snapshot	snapshot;
 
-	if (!ffs_cache_enabled || table->relid != table->rootid || ffs_cache_in_ddl() ||
-		IsolationIsSerializable() || IsInParallelMode() || InNoForceRLSOperation() || RecoveryInProgress())
+	if (!ffs_cache_enabled || ffs_cache_in_ddl() || (IsolationIsSerializable() && !(XactReadOnly && XactDeferrable)) ||
+		IsInParallelMode() || InNoForceRLSOperation() || RecoveryInProgress())
 		return true;
 	if (!ActiveSnapshotSet())
 		return true;
 	snapshot = GetActiveSnapshot();
 	return snapshot->snapshot_type != SNAPSHOT_MVCC || snapshot->takenDuringRecovery;
+}
+
+static inline bool
+must_ask(FfsTable *table)
+{
+	return table->relid != table->rootid || ffs_cache_must_bypass();
 }
 
 /* Lock the table as a query would, until the transaction ends; false if it is another one now. */
@@ -362,7 +368,7 @@ ffs_cache_read_table(FfsTable *table)
 	if (must_ask(table))
 		return 0;
 	known = ffs_cache_known_table(table);
-	if (!lock_table(&known, table) || !ffs_cache_is_cacheable(known, table))
+	if (!lock_table(&known, table) || !ffs_cache_is_cacheable(known, table, STORE_ROWS))
 		return 0;
 	root = table_open(table->relid, AccessShareLock);
 	row_context = AllocSetContextCreate(CurrentMemoryContext, "ffstorage warm-up", ALLOCSET_DEFAULT_SIZES);

@@ -45,7 +45,8 @@
  * snapshot sees its rows: a set that has it is not seen.  A prepared
  * transaction is running until it is finished.  Those that were prepared
  * before the server started are in no set, as sets are in memory: `floor`, the
- * next id at the first fill, stands for them in all sets.  Subtransactions
+ * next id at the first fill, stands for them in all sets, for fillers and for
+ * readers of negative entries (a row's own xmin needs no set).  Subtransactions
  * need nothing: what a rolled-back one fenced stays fenced.  (A snapshot whose
  * list of subtransactions ran over knows nothing of ids between its xmin and
  * xmax without asking elsewhere: they count as not finished.)
@@ -106,6 +107,8 @@
 #define BLOCK_SIZE			256
 /* Longer rows are copied without the lock. */
 #define SHORT_ROW			4096
+/* What is longer than this is put in by pieces, of which each may go by itself. */
+#define PIECE_SIZE			16384
 
 /* ---- what is in shared memory ---- */
 
@@ -125,6 +128,7 @@ typedef struct Entry
 	uint64		generation;		/* 0: its key was fenced */
 	uint64		insert_generation;
 	TimestampTz filled;
+	TimestampTz expires;		/* 0: as the setting says */
 	Oid			dboid;
 	Oid			relid;
 	TransactionId xmin;			/* invalid: negative */
@@ -162,6 +166,7 @@ typedef struct Shared
 {
 	int			tranche;
 	pg_atomic_uint64 counters[N_COUNTERS];
+	pg_atomic_uint64 next_id;	/* of what is put in by pieces */
 	Fences		fences;
 	PaddedPartition partitions[MAX_PARTITIONS];
 } Shared;
@@ -239,6 +244,7 @@ setup(void *memory, bool found)
 		area->tranche = LWLockNewTrancheId();
 		for (int i = 0; i < N_COUNTERS; i++)
 			pg_atomic_init_u64(&area->counters[i], 0);
+		pg_atomic_init_u64(&area->next_id, 1);
 		memset(buckets, 0, sizeof(Bucket) * npartitions * nbuckets);
 		memset(states, BLOCK_FREE, (Size) npartitions * nblocks);
 		for (uint32 p = 0; p < npartitions; p++)
@@ -444,6 +450,8 @@ remove_at(uint32 p, uint32 at)
 static inline bool
 is_expired(const Entry *entry)
 {
+	if (entry->expires != 0)
+		return GetCurrentStatementStartTimestamp() > entry->expires;
 	return ffs_cache_ttl > 0 &&
 		GetCurrentStatementStartTimestamp() - entry->filled > ffs_cache_ttl * USECS_PER_SEC;
 }
@@ -543,7 +551,8 @@ sees_absence(const StoreKey *key, const Entry *entry, Snapshot snapshot)
 	changes = fence->changes;
 	inserts = fence->inserts;
 	SpinLockRelease(&fence->mutex);
-	return entry->insert_generation == pg_atomic_read_u64(&fence->insert_generation) &&
+	return xmin >= ffs_cache_floor() &&
+		entry->insert_generation == pg_atomic_read_u64(&fence->insert_generation) &&
 		ffs_cache_sees_all(&bucket_of(key->hash)->writers, snapshot, xmin) &&
 		ffs_cache_sees_all(&changes, snapshot, xmin) && ffs_cache_sees_all(&inserts, snapshot, xmin);
 }
@@ -592,6 +601,41 @@ ffs_cache_look_up(const StoreKey *key, Snapshot snapshot, MemoryContext context,
 
 /* ---- fillers ---- */
 
+/*
+ * Put an entry in, in place of the key's last one; its content is left to the
+ * caller.  NULL where there is no room.  Partition locked exclusively.
+ */
+static Entry *
+place_entry(uint32 p, const StoreKey *key, uint64 generation, Size length, StorePolicy policy)
+{
+	uint32		at = find_entry(p, key);
+	Entry	   *entry;
+
+	if (at != 0)
+		remove_at(p, at);
+	if (!make_room(p, blocks_for(key->length + length), policy))
+		return NULL;
+	at = take_blocks(p, key->length + length);
+	entry = (Entry *) block_at(p, at);
+	entry->next = bucket_of(key->hash)->first;
+	entry->hash = key->hash;
+	entry->generation = generation;
+	entry->insert_generation = 0;
+	entry->filled = GetCurrentStatementStartTimestamp();
+	entry->expires = 0;
+	entry->dboid = MyDatabaseId;
+	entry->relid = key->relid;
+	entry->xmin = InvalidTransactionId;
+	entry->key_length = key->length;
+	entry->referenced = false;
+	entry->row_length = length;
+	pg_atomic_init_u32(&entry->pins, 0);
+	copy_in(p, entry, 0, key->length, key->bytes);
+	bucket_of(key->hash)->first = at;
+	shared->partitions[p].partition.nentries++;
+	return entry;
+}
+
 bool
 ffs_cache_put(const StoreKey *key, Snapshot snapshot, const void *row, Size length,
 			  TransactionId xmin, StorePolicy policy)
@@ -604,7 +648,6 @@ ffs_cache_put(const StoreKey *key, Snapshot snapshot, const void *row, Size leng
 	uint64		insert_generation;
 	XidSet		changes;
 	XidSet		inserts;
-	uint32		at;
 	Entry	   *entry;
 
 	if (row != NULL && (TransactionIdIsCurrentTransactionId(xmin) || length > (Size) ffs_cache_max_row))
@@ -628,32 +671,15 @@ ffs_cache_put(const StoreKey *key, Snapshot snapshot, const void *row, Size leng
 		LWLockRelease(&part->lock);
 		goto refused;
 	}
-	at = find_entry(p, key);
-	if (at != 0)
-		remove_at(p, at);
-	if (!make_room(p, blocks_for(key->length + length), policy))
+	entry = place_entry(p, key, generation, length, policy);
+	if (entry == NULL)
 	{
 		LWLockRelease(&part->lock);
 		return false;
 	}
-	at = take_blocks(p, key->length + length);
-	entry = (Entry *) block_at(p, at);
-	entry->next = bucket_of(key->hash)->first;
-	entry->hash = key->hash;
-	entry->generation = generation;
 	entry->insert_generation = insert_generation;
-	entry->filled = GetCurrentStatementStartTimestamp();
-	entry->dboid = MyDatabaseId;
-	entry->relid = key->relid;
 	entry->xmin = row != NULL ? xmin : InvalidTransactionId;
-	entry->key_length = key->length;
-	entry->referenced = false;
-	entry->row_length = length;
-	pg_atomic_init_u32(&entry->pins, 0);
-	copy_in(p, entry, 0, key->length, key->bytes);
 	copy_in(p, entry, key->length, length, row);
-	bucket_of(key->hash)->first = at;
-	part->nentries++;
 	LWLockRelease(&part->lock);
 	ffs_cache_pending[COUNT_FILLS]++;
 	return true;
@@ -661,6 +687,95 @@ ffs_cache_put(const StoreKey *key, Snapshot snapshot, const void *row, Size leng
 refused:
 	ffs_cache_pending[COUNT_REFUSED]++;
 	return false;
+}
+
+/* ---- pieces ---- */
+
+bool
+ffs_cache_put_piece(const StoreKey *key, uint64 generation, TimestampTz expires, const void *bytes, Size length)
+{
+	uint32		p = partition_of(key->hash);
+	LWLock	   *lock = &shared->partitions[p].partition.lock;
+	Entry	   *entry;
+
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	entry = place_entry(p, key, generation, length, STORE_EVICT);
+	if (entry != NULL)
+	{
+		entry->expires = expires;
+		copy_in(p, entry, key->length, length, bytes);
+	}
+	LWLockRelease(lock);
+	return entry != NULL;
+}
+
+bool
+ffs_cache_get_piece(const StoreKey *key, void *bytes, Size *length)
+{
+	uint32		p = partition_of(key->hash);
+	LWLock	   *lock = &shared->partitions[p].partition.lock;
+	uint32		at;
+	Entry	   *entry;
+	Size		found;
+	bool		pinned;
+
+	LWLockAcquire(lock, LW_SHARED);
+	at = find_entry(p, key);
+	entry = at != 0 ? (Entry *) block_at(p, at) : NULL;
+	if (entry == NULL || entry->generation != pg_atomic_read_u64(&key->fence->generation) ||
+		is_expired(entry) || entry->row_length > *length)
+	{
+		LWLockRelease(lock);
+		return false;
+	}
+	if (!entry->referenced)
+		entry->referenced = true;
+	found = entry->row_length;
+	pinned = found > SHORT_ROW;
+	if (pinned)
+	{
+		pg_atomic_fetch_add_u32(&entry->pins, 1);
+		LWLockRelease(lock);
+	}
+	copy_out(p, entry, entry->key_length, found, bytes);
+	if (pinned)
+		pg_atomic_fetch_sub_u32(&entry->pins, 1);
+	else
+		LWLockRelease(lock);
+	*length = found;
+	return true;
+}
+
+void
+ffs_cache_drop_piece(const StoreKey *key)
+{
+	uint32		p = partition_of(key->hash);
+	LWLock	   *lock = &shared->partitions[p].partition.lock;
+	uint32		at;
+
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	at = find_entry(p, key);
+	if (at != 0)
+		remove_at(p, at);
+	LWLockRelease(lock);
+}
+
+Size
+ffs_cache_piece_size(void)
+{
+	return Min((Size) PIECE_SIZE, (Size) (nblocks / 8) * MORE_ROOM);
+}
+
+Size
+ffs_cache_capacity(void)
+{
+	return (Size) npartitions * nblocks * MORE_ROOM;
+}
+
+uint64
+ffs_cache_next_id(void)
+{
+	return pg_atomic_fetch_add_u64(&shared->next_id, 1);
 }
 
 /* ---- writers ---- */
@@ -697,8 +812,24 @@ ffs_cache_fence_key(TableFence *fence, Oid relid, uint64 hash, bool is_insert)
 	LWLockRelease(lock);
 }
 
+/* Is it of the relation, or, of no relation, what the caller wants? */
+static bool
+is_wanted(uint32 p, Entry *entry, Oid relid, StoreWanted wanted)
+{
+	char	   *bytes;
+	bool		result;
+
+	if (OidIsValid(entry->relid) || wanted == NULL)
+		return entry->relid == relid;
+	bytes = palloc(entry->row_length);
+	copy_out(p, entry, entry->key_length, entry->row_length, bytes);
+	result = wanted(bytes, entry->row_length, entry->key_length, relid);
+	pfree(bytes);
+	return result;
+}
+
 uint64
-ffs_cache_remove(Oid relid)
+ffs_cache_remove(Oid relid, StoreWanted wanted)
 {
 	uint64		removed = 0;
 
@@ -712,8 +843,7 @@ ffs_cache_remove(Oid relid)
 		{
 			Entry	   *entry = (Entry *) block_at(p, at);
 
-			if (*state_of(p, at) == BLOCK_ENTRY && entry->dboid == MyDatabaseId &&
-				(!OidIsValid(relid) || entry->relid == relid))
+			if (*state_of(p, at) == BLOCK_ENTRY && entry->dboid == MyDatabaseId && is_wanted(p, entry, relid, wanted))
 			{
 				if (!is_useless(entry))
 					removed++;

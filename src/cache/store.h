@@ -50,13 +50,20 @@ extern TableFence *ffs_cache_table_fence(Oid relid);
 /* Changes whenever what was known of the table no longer holds. */
 extern uint64 ffs_cache_generation(TableFence *fence);
 
+/* What is put in of a table, and so what its writers must tell. */
+typedef enum StoreUse
+{
+	STORE_ROWS = 1,				/* the keys of what they write */
+	STORE_RESULTS = 2			/* that they write, and whose rows */
+} StoreUse;
+
 /*
- * From now on rows of this table may be put in: writers must fence their keys.
- * False where a change of the whole table is not seen as finished by the
+ * From now on rows of this table, or results of queries that read it, may be
+ * put in: writers must say what they write.  False where a change of the whole table is not seen as finished by the
  * snapshot: nothing may be put in, nor may what the caller finds out about
  * the table now be kept.
  */
-extern bool ffs_cache_open_table(TableFence *fence, Oid relid, Snapshot snapshot, uint64 *generation);
+extern bool ffs_cache_open_table(TableFence *fence, Oid relid, StoreUse use, Snapshot snapshot, uint64 *generation);
 
 /*
  * What is in store for a key, as `snapshot` sees it; a row is copied into
@@ -86,14 +93,50 @@ extern void ffs_cache_fence_key(TableFence *fence, Oid relid, uint64 hash, bool 
 extern void ffs_cache_fence_inserts(TableFence *fence, Oid relid);
 /* Anything about the table may change. */
 extern void ffs_cache_fence_table(TableFence *fence, Oid relid);
+/* Anything about the tables of this database may. */
 extern void ffs_cache_fence_everything(void);
+/*
+ * What queries mean may change, in a database or (InvalidOid) in all.  Once
+ * before the change can be seen, and again when all have been told of it.
+ */
+extern void ffs_cache_fence_catalog(Oid dboid);
+extern void ffs_cache_touch_catalog(Oid dboid);
+/* Must the tenant of each row of the table be told?  The table itself has been, now or before. */
+extern bool ffs_cache_must_tell_tenants(TableFence *fence, Oid relid);
+extern void ffs_cache_fence_tenant(TableFence *fence, Oid relid, uint64 tenant_hash);
+/* Rows of any tenant are written. */
+extern void ffs_cache_fence_all_tenants(TableFence *fence, Oid relid);
 /* Has this transaction put rows into the table without telling their keys? */
 extern bool ffs_cache_has_own_inserts(TableFence *fence, Oid relid);
 /* The transaction is over. */
 extern void ffs_cache_forget_fences(void);
 
-/* Take out the rows of a table of this database (InvalidOid: of all); how many there were. */
-extern uint64 ffs_cache_remove(Oid relid);
+/* ---- parts of tables, for results ---- */
+
+/* The parts that writers note themselves in, by number. */
+extern uint32 ffs_cache_part_unsaid(Oid relid); /* those that did not say of whose rows; all look here */
+extern uint32 ffs_cache_part_any(Oid relid);
+extern uint32 ffs_cache_part_tenant(Oid relid, uint64 tenant_hash);
+
+/*
+ * Take out the rows of a table of this database, and of what is put in by
+ * pieces that which the caller wants out; how many there were.
+ */
+typedef bool (*StoreWanted) (const char *bytes, Size length, int key_length, Oid relid);
+extern uint64 ffs_cache_remove(Oid relid, StoreWanted wanted);
+
+/* ---- pieces: bytes by key, of no relation, whose truth is up to the caller ---- */
+
+/* The fence of a piece's key is the catalogs' own; other generations of it are as good as gone. */
+extern bool ffs_cache_put_piece(const StoreKey *key, uint64 generation, TimestampTz expires, const void *bytes, Size length);
+/* *length: room there is, then what was found. */
+extern bool ffs_cache_get_piece(const StoreKey *key, void *bytes, Size *length);
+extern void ffs_cache_drop_piece(const StoreKey *key);
+/* The longest piece. */
+extern Size ffs_cache_piece_size(void);
+/* What goes in, all in all. */
+extern Size ffs_cache_capacity(void);
+extern uint64 ffs_cache_next_id(void);
 
 /* ---- figures ---- */
 
@@ -106,6 +149,12 @@ typedef enum StoreCounter
 	COUNT_REFUSED,
 	COUNT_EVICTIONS,
 	COUNT_INVALIDATIONS,
+	COUNT_RESULT_HITS,
+	COUNT_RESULT_MISSES,
+	COUNT_RESULT_BYPASSED,
+	COUNT_RESULT_FILLS,
+	COUNT_RESULT_REFUSED,
+	COUNT_RESULT_WAITS,
 	N_COUNTERS
 } StoreCounter;
 

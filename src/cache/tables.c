@@ -44,6 +44,7 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/typcache.h"
+#include "utils/uuid.h"
 
 #include "base/base.h"
 #include "cache/tables.h"
@@ -133,7 +134,7 @@ describe(CachedTable *known, FfsTable *table)
 
 	known->serial = 0;
 	known->hashable = false;
-	known->checked = false;
+	known->checked = 0;
 	known->role = InvalidOid;
 	if (known->context == NULL)
 		known->context = AllocSetContextCreate(TopMemoryContext, "ffstorage cached table", ALLOCSET_SMALL_SIZES);
@@ -148,6 +149,8 @@ describe(CachedTable *known, FfsTable *table)
 	known->hashable = table->nkeys > 0;
 	for (int i = 0; i < table->nkeys && known->hashable; i++)
 		known->hashable = describe_part(&known->parts[i], TupleDescAttr(known->desc, table->key[i] - 1));
+	known->tenant_hashable = table->tenant > 0 &&
+		is_deterministic(TupleDescAttr(known->desc, table->tenant - 1)->attcollation);
 	MemoryContextSwitchTo(old);
 	table_close(rel, AccessShareLock);
 	known->serial = table->serial;
@@ -275,6 +278,34 @@ ffs_cache_make_key(CachedTable *known, const Datum *values, char *buffer, StoreK
 	return true;
 }
 
+uint64
+ffs_cache_hash_tenant(Oid type, Datum value)
+{
+	int64		number;
+
+	switch (type)
+	{
+		case UUIDOID:
+			return hash_bytes_extended(DatumGetUUIDP(value)->data, UUID_LEN, 1) | 1;
+		case TEXTOID:
+			{
+				text	   *string = DatumGetTextPP(value);
+
+				return hash_bytes_extended((unsigned char *) VARDATA_ANY(string), VARSIZE_ANY_EXHDR(string), 1) | 1;
+			}
+		case INT2OID:
+			number = DatumGetInt16(value);
+			break;
+		case INT4OID:
+			number = DatumGetInt32(value);
+			break;
+		default:
+			number = DatumGetInt64(value);
+			break;
+	}
+	return hash_bytes_extended((unsigned char *) &number, sizeof(number), 1) | 1;
+}
+
 /* ---- is every write told? ---- */
 
 /* Do our row triggers of this relation fire, and no other one after the replica's? */
@@ -341,24 +372,27 @@ is_stored_whole(TupleDesc desc)
 }
 
 bool
-ffs_cache_is_cacheable(CachedTable *known, FfsTable *table)
+ffs_cache_is_cacheable(CachedTable *known, FfsTable *table, StoreUse use)
 {
 	Snapshot	snapshot;
 	bool		seen;
+	uint64		generation;
 
-	if (likely(known->checked && known->generation == ffs_cache_generation(known->fence)))
-		return known->cacheable;
-	known->checked = false;
+	if (likely((known->checked & use) != 0 && known->generation == ffs_cache_generation(known->fence)))
+		return known->cacheable && (use != STORE_ROWS || known->hashable);
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	seen = ffs_cache_open_table(known->fence, known->rootid, snapshot, &known->generation);
+	seen = ffs_cache_open_table(known->fence, known->rootid, use, snapshot, &generation);
+	if (known->generation != generation)
+		known->checked = 0;
 	if (seen)
 	{
-		known->cacheable = known->hashable && table->out_of_step == NULL && is_stored_whole(known->desc) &&
+		known->generation = generation;
+		known->cacheable = table->out_of_step == NULL && is_stored_whole(known->desc) &&
 			every_write_is_told(table, snapshot);
-		known->checked = true;
+		known->checked |= use;
 	}
 	UnregisterSnapshot(snapshot);
-	return seen && known->cacheable;
+	return seen && known->cacheable && (use != STORE_ROWS || known->hashable);
 }
 
 /* ---- what a role may see ---- */
@@ -427,6 +461,24 @@ only_our_policies(Relation rel, FfsTable *table)
 	return open && tenant;
 }
 
+bool
+ffs_cache_is_bound_to_tenants(Relation rel, FfsTable *table)
+{
+	ListCell   *lc;
+
+	if (rel->rd_rsdesc == NULL)
+		return false;
+	foreach(lc, rel->rd_rsdesc->policies)
+	{
+		RowSecurityPolicy *policy = lfirst(lc);
+
+		if (!policy->permissive && policy->polcmd == '*' && ARR_DIMS(policy->roles)[0] == 1 &&
+			((Oid *) ARR_DATA_PTR(policy->roles))[0] == ACL_ID_PUBLIC && is_tenant_condition(policy->qual, table))
+			return true;
+	}
+	return false;
+}
+
 static void
 judge_role(CachedTable *known, FfsTable *table, Oid role)
 {
@@ -448,7 +500,7 @@ ffs_cache_may_answer(CachedTable *known, FfsTable *table)
 {
 	Oid			role = GetUserId();
 
-	if (!ffs_cache_is_cacheable(known, table))
+	if (!ffs_cache_is_cacheable(known, table, STORE_ROWS))
 		return false;
 	if (unlikely(known->role != role || known->role_epoch != role_epoch))
 		judge_role(known, table, role);

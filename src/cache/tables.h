@@ -47,10 +47,11 @@ typedef struct CachedTable
 	MemoryContext context;		/* holds what is allocated */
 
 	/* What only readers need, of a root. */
-	bool		checked;		/* the following is true in this generation */
+	int			checked;		/* StoreUses for which the following is true in this generation */
 	uint64		generation;
 	bool		cacheable;		/* every write is told */
 	TupleDesc	desc;
+	bool		tenant_hashable;	/* equal tenants have equal bytes */
 
 	/* What one role may see, until roles change. */
 	Oid			role;
@@ -76,8 +77,12 @@ extern bool ffs_cache_make_key(CachedTable *known, const Datum *values, char *by
 
 /* May the current role be answered from the cache, and is the table one of which every write is told? */
 extern bool ffs_cache_may_answer(CachedTable *known, FfsTable *table);
-/* Is it such a table?  (Of a role, nothing is asked.) */
-extern bool ffs_cache_is_cacheable(CachedTable *known, FfsTable *table);
+/* Is it such a table, for rows or for results of queries?  (Of a role, nothing is asked.) */
+extern bool ffs_cache_is_cacheable(CachedTable *known, FfsTable *table, StoreUse use);
+/* Is a role that row-level security binds bound to its tenants' rows? */
+extern bool ffs_cache_is_bound_to_tenants(Relation rel, FfsTable *table);
+/* A tenant's hash: that of equal ones is equal, whatever the column's type. */
+extern uint64 ffs_cache_hash_tenant(Oid type, Datum value);
 
 /* ---- writes.c ---- */
 
@@ -85,10 +90,15 @@ extern void ffs_cache_writes_init(void);
 extern void ffs_cache_row_written(FfsTable *table, TupleDesc desc, HeapTuple old, HeapTuple new);
 extern void ffs_cache_rows_inserted(FfsTable *table);
 extern void ffs_cache_table_written(Oid relid);
+/* Counts up whenever this backend hears of a change of relations. */
+extern uint64 ffs_cache_catalog_epoch;
 /* Has this transaction changed relations? */
 extern bool ffs_cache_in_ddl(void);
 
 /* ---- reads.c ---- */
+
+/* Must this call ask the tables, whatever it asks for? */
+extern bool ffs_cache_must_bypass(void);
 
 extern FfsRowAnswer ffs_cache_get(FfsTable *table, const Datum *key, MemoryContext context, Datum *row);
 /* Read the whole table into the cache, as far as there is room; how many rows went in. */

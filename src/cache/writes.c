@@ -9,13 +9,14 @@
  *   speed fires no row trigger, and brings new rows only: it says that.
  * - Everything else, TRUNCATE and all DDL, changes a relation's entry in the
  *   catalogs or its storage, which makes PostgreSQL send an invalidation of
- *   the relation cache.  The backend that does it hears of it itself, at the
- *   next command of its transaction: those relations are remembered, and
- *   fenced, with the roots that they belong to, before the transaction commits
- *   or is prepared.  Until then it bypasses the cache itself.
- *
- * Invalidations that others sent look the same.  They only come to mind where
- * this transaction has an id, and cost hits at worst.
+ *   the relation cache when it has committed.  Before the transaction commits
+ *   or is prepared the relations of its invalidations are fenced, with the
+ *   roots that they belong to; until then the backend bypasses the cache.
+ * - What else may change what a query means or who may run it, functions,
+ *   types, views, roles: the fence of the database's catalogs, and for roles
+ *   that of all databases, in the same way.  Others can see the change before
+ *   they hear of it, and a query that they plan in between may be an old one:
+ *   so the fence counts up once more when they have been told.
  *
  *-------------------------------------------------------------------------
  */
@@ -24,14 +25,43 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/partition.h"
+#include "catalog/pg_class.h"
 #include "nodes/pg_list.h"
+#include "storage/sinval.h"
+#include "tcop/utility.h"
+#include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
+#include "utils/resowner.h"
+#include "utils/syscache.h"
 
 #include "base/base.h"
 #include "cache/tables.h"
 
 /* ---- rows ---- */
+
+/* A row of a tenant is written: results that read other tenants' rows stay. */
+static void
+tell_tenants(CachedTable *known, FfsTable *table, TupleDesc desc, HeapTuple old, HeapTuple new)
+{
+	HeapTuple	rows[2] = {old, new};
+
+	if (!ffs_cache_must_tell_tenants(known->fence, known->rootid) || table->tenant == 0)
+		return;
+	for (int i = 0; i < 2; i++)
+	{
+		bool		isnull;
+		Datum		tenant;
+
+		if (rows[i] == NULL)
+			continue;
+		tenant = heap_getattr(rows[i], table->tenant, desc, &isnull);
+		if (isnull || !known->tenant_hashable)
+			ffs_cache_fence_all_tenants(known->fence, known->rootid);
+		else
+			ffs_cache_fence_tenant(known->fence, known->rootid, ffs_cache_hash_tenant(table->tenant_type, tenant));
+	}
+}
 
 void
 ffs_cache_row_written(FfsTable *table, TupleDesc desc, HeapTuple old, HeapTuple new)
@@ -41,6 +71,7 @@ ffs_cache_row_written(FfsTable *table, TupleDesc desc, HeapTuple old, HeapTuple 
 	uint64		new_hash;
 	bool		fenced = false;
 
+	tell_tenants(known, table, desc, old, new);
 	if (!known->hashable)
 		return;
 	if (old != NULL && ffs_cache_hash_row(known, table, desc, old, &hash))
@@ -55,72 +86,259 @@ ffs_cache_row_written(FfsTable *table, TupleDesc desc, HeapTuple old, HeapTuple 
 void
 ffs_cache_rows_inserted(FfsTable *table)
 {
-	ffs_cache_fence_inserts(ffs_cache_table_fence(table->rootid), table->rootid);
+	TableFence *fence = ffs_cache_table_fence(table->rootid);
+
+	ffs_cache_fence_inserts(fence, table->rootid);
+	ffs_cache_fence_all_tenants(fence, table->rootid);
 }
 
 /* ---- whole relations ---- */
 
-#define MAX_CHANGED 256
+uint64		ffs_cache_catalog_epoch = 1;
 
-static Oid	changed[MAX_CHANGED];
-static int	nchanged = 0;		/* MAX_CHANGED + 1: too many to tell */
+/* Has this transaction changed relations? */
+static bool in_ddl = false;
 
 bool
 ffs_cache_in_ddl(void)
 {
-	return nchanged > 0;
-}
-
-static void
-note_changed(Oid relid)
-{
-	for (int i = 0; i < Min(nchanged, MAX_CHANGED); i++)
-		if (changed[i] == relid)
-			return;
-	if (nchanged < MAX_CHANGED)
-		changed[nchanged++] = relid;
-	else
-		nchanged = MAX_CHANGED + 1;
+	return in_ddl;
 }
 
 void
 ffs_cache_table_written(Oid relid)
 {
 	ffs_cache_fence_table(ffs_cache_table_fence(relid), relid);
-	note_changed(relid);
+	in_ddl = true;
 }
 
+/* Invalidations that others sent look the same here: they cost hits at worst. */
 static void
 relcache_callback(Datum arg pg_attribute_unused(), Oid relid)
 {
+	ffs_cache_catalog_epoch++;
 	/* autovacuum changes statistics, and nothing that rows depend on */
 	if (relid >= FirstNormalObjectId && ffs_cache_store_ready() && !ffs_compat_is_autovacuum() && TransactionIdIsValid(GetTopTransactionIdIfAny()))
-		note_changed(relid);
+		in_ddl = true;
+}
+
+/*
+ * Is this a catalog that says what queries mean?  Relations have messages of
+ * their own; types are told apart by the caller.
+ */
+static bool
+says_what_queries_mean(int cache)
+{
+	switch (cache)
+	{
+		case AGGFNOID:
+		case AMOPOPID:
+		case AMPROCNUM:
+		case AUTHMEMROLEMEM:
+		case AUTHOID:
+		case CASTSOURCETARGET:
+		case CLAOID:
+		case COLLOID:
+		case CONDEFAULT:
+		case ENUMOID:
+		case NAMESPACEOID:
+		case OPEROID:
+		case PROCOID:
+		case RANGETYPE:
+		case TSCONFIGMAP:
+		case TSCONFIGOID:
+		case TSDICTOID:
+		case TYPEOID:
+			return true;
+		default:
+			return false;
+	}
+}
+
+/*
+ * Temporary relations change no other session's queries.  A session remembers
+ * its own, for when they are dropped; of types (their row type and its arrays)
+ * the hash values in the syscache are remembered, which messages have.
+ */
+static HTAB *temporary_relations = NULL;
+
+typedef struct TemporaryRelation
+{
+	Oid			relid;
+	uint32		types[2];
+} TemporaryRelation;
+
+static void
+remember_temporary(Oid relid, Oid type)
+{
+	TemporaryRelation *known;
+	Oid			array = OidIsValid(type) ? get_array_type(type) : InvalidOid;
+
+	if (temporary_relations == NULL)
+	{
+		HASHCTL		ctl = {.keysize = sizeof(Oid),.entrysize = sizeof(TemporaryRelation)};
+
+		temporary_relations = hash_create("ffstorage temporary relations", 64, &ctl, HASH_ELEM | HASH_BLOBS);
+	}
+	known = hash_search(temporary_relations, &relid, HASH_ENTER, NULL);
+	known->types[0] = GetSysCacheHashValue1(TYPEOID, ObjectIdGetDatum(type));
+	known->types[1] = GetSysCacheHashValue1(TYPEOID, ObjectIdGetDatum(array));
+}
+
+static bool
+is_temporary(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		return temporary_relations != NULL && hash_search(temporary_relations, &relid, HASH_FIND, NULL) != NULL;
+	result = ((Form_pg_class) GETSTRUCT(tuple))->relpersistence == RELPERSISTENCE_TEMP;
+	if (result)
+		remember_temporary(relid, ((Form_pg_class) GETSTRUCT(tuple))->reltype);
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+static bool
+is_temporary_type(uint32 hash)
+{
+	HASH_SEQ_STATUS status;
+	TemporaryRelation *known;
+	bool		found = false;
+
+	if (temporary_relations == NULL)
+		return false;
+	hash_seq_init(&status, temporary_relations);
+	while ((known = hash_seq_search(&status)) != NULL)
+		found = found || known->types[0] == hash || known->types[1] == hash;
+	return found;
+}
+
+/* Those that are no more were dropped by this transaction, or are gone with its end. */
+static void
+forget_temporaries(void)
+{
+	HASH_SEQ_STATUS status;
+	TemporaryRelation *known;
+
+	if (temporary_relations == NULL)
+		return;
+	hash_seq_init(&status, temporary_relations);
+	while ((known = hash_seq_search(&status)) != NULL)
+		if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(known->relid)))
+			hash_search(temporary_relations, &known->relid, HASH_REMOVE, NULL);
 }
 
 static void
+fence_relation(Oid relid)
+{
+	ListCell   *lc;
+
+	ffs_cache_fence_table(ffs_cache_table_fence(relid), relid);
+	if (!get_rel_relispartition(relid))
+		return;
+	foreach(lc, get_partition_ancestors(relid))
+		ffs_cache_fence_table(ffs_cache_table_fence(lfirst_oid(lc)), lfirst_oid(lc));
+}
+
+static bool catalog_fenced = false;
+static bool shared_catalog_fenced = false;
+
+/*
+ * Fence what this transaction's own invalidations are of.  There are none
+ * where it has only written rows.
+ */
+static void
 fence_changed(void)
 {
-	if (!TransactionIdIsValid(GetTopTransactionIdIfAny()))
-		return;
-	/* the last command's invalidations may not have come yet */
-	CommandCounterIncrement();
-	if (nchanged > MAX_CHANGED)
-		ffs_cache_fence_everything();
-	else
-	{
-		/* the list may grow meanwhile */
-		for (int i = 0; i < Min(nchanged, MAX_CHANGED); i++)
-		{
-			Oid			relid = changed[i];
-			ListCell   *lc;
+	SharedInvalidationMessage *messages;
+	bool		unused;
+	bool		own = false;
+	bool		shared = false;
+	int			n;
 
-			ffs_cache_fence_table(ffs_cache_table_fence(relid), relid);
-			if (!get_rel_relispartition(relid))
-				continue;
-			foreach(lc, get_partition_ancestors(relid))
-				ffs_cache_fence_table(ffs_cache_table_fence(lfirst_oid(lc)), lfirst_oid(lc));
+	if (!TransactionIdIsValid(GetTopTransactionIdIfAny()) || ffs_compat_is_autovacuum())
+		return;
+	n = xactGetCommittedInvalidationMessages(&messages, &unused);
+	if (n == 0)
+		return;
+	/* the last command's have not been heeded here yet */
+	CommandCounterIncrement();
+	for (int i = 0; i < n; i++)
+	{
+		SharedInvalidationMessage *message = &messages[i];
+
+		if (message->id != SHAREDINVALRELCACHE_ID)
+			continue;
+		if (!OidIsValid(message->rc.relId))
+		{
+			ffs_cache_fence_everything();
+			own = true;
 		}
+		else if (message->rc.relId >= FirstNormalObjectId && !is_temporary(message->rc.relId))
+		{
+			fence_relation(message->rc.relId);
+			own = true;
+		}
+	}
+	for (int i = 0; i < n && !(own && shared); i++)
+	{
+		SharedInvalidationMessage *message = &messages[i];
+
+		if (message->id == SHAREDINVALCATALOG_ID)
+			own = shared = true;
+		else if (message->id >= 0 && says_what_queries_mean(message->cc.id) &&
+				 !(message->cc.id == TYPEOID && is_temporary_type(message->cc.hashValue)))
+		{
+			if (OidIsValid(message->cc.dbId))
+				own = true;
+			else
+				shared = true;
+		}
+	}
+	forget_temporaries();
+	if (own)
+		ffs_cache_fence_catalog(MyDatabaseId);
+	if (shared)
+		ffs_cache_fence_catalog(InvalidOid);
+	catalog_fenced = own;
+	shared_catalog_fenced = shared;
+}
+
+/*
+ * The transaction is over, and others have been sent its invalidations: what
+ * they have put in since they could see its changes, but before they could
+ * hear of them, goes.
+ */
+static void
+release_callback(ResourceReleasePhase phase, bool is_commit, bool is_top, void *arg pg_attribute_unused())
+{
+	if (phase != RESOURCE_RELEASE_AFTER_LOCKS || !is_top)
+		return;
+	if (is_commit && catalog_fenced)
+		ffs_cache_touch_catalog(MyDatabaseId);
+	if (is_commit && shared_catalog_fenced)
+		ffs_cache_touch_catalog(InvalidOid);
+	catalog_fenced = shared_catalog_fenced = false;
+}
+
+/* The same of a prepared transaction: its invalidations are not known here. */
+static ProcessUtility_hook_type prev_process_utility = NULL;
+
+static void
+process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only, ProcessUtilityContext context,
+				ParamListInfo params, QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *qc)
+{
+	ProcessUtility_hook_type next = prev_process_utility ? prev_process_utility : standard_ProcessUtility;
+	bool		is_end = IsA(pstmt->utilityStmt, TransactionStmt) &&
+		castNode(TransactionStmt, pstmt->utilityStmt)->kind == TRANS_STMT_COMMIT_PREPARED;
+
+	next(pstmt, query_string, read_only, context, params, environment, dest, qc);
+	if (is_end && ffs_cache_store_ready())
+	{
+		ffs_cache_touch_catalog(MyDatabaseId);
+		ffs_cache_touch_catalog(InvalidOid);
 	}
 }
 
@@ -138,7 +356,7 @@ xact_callback(XactEvent event, void *arg pg_attribute_unused())
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
-			nchanged = 0;
+			in_ddl = false;
 			ffs_cache_forget_fences();
 			ffs_cache_flush_counters();
 			break;
@@ -152,4 +370,7 @@ ffs_cache_writes_init(void)
 {
 	CacheRegisterRelcacheCallback(relcache_callback, (Datum) 0);
 	RegisterXactCallback(xact_callback, NULL);
+	RegisterResourceReleaseCallback(release_callback, NULL);
+	prev_process_utility = ProcessUtility_hook;
+	ProcessUtility_hook = process_utility;
 }

@@ -379,6 +379,15 @@ tenant_values(TenantType type)
 	return result;
 }
 
+int
+ffs_tenancy_values(Oid type, const Datum **values)
+{
+	TenantValues *known = tenant_values(known_tenant_type(type));
+
+	*values = known->values;
+	return known->n;
+}
+
 /* The one tenant; false where there is none, several, or it does not fit. */
 static bool
 single_tenant(TenantType type, Datum *value)

@@ -27,6 +27,9 @@ extern FfsTenantMode ffs_tenancy_mode(void);
 /* The tenants set, as text[] in the current memory context; false where there are none (mode NONE or ALL). */
 extern bool ffs_tenancy_list(Datum *tenants);
 
+/* Those of the tenants set that are values of `type`, good until the transaction ends; how many. */
+extern int	ffs_tenancy_values(Oid type, const Datum **values);
+
 /* May a tenant column have this type?  (uuid, text, int2, int4, int8) */
 extern bool ffs_tenancy_type_ok(Oid type);
 

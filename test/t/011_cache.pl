@@ -47,7 +47,7 @@ is(one($node, 'SELECT evictions FROM ffs_stat_cache'), 0, 'nothing had to go');
 
 one($node, q{SELECT ffs_unmanage_all()});
 one($node, q{CREATE TABLE t (id integer PRIMARY KEY, v text); SELECT ffs_manage('t', 'scd2');
-	INSERT INTO t (id, v) VALUES (1, 'old'), (2, 'old')});
+	INSERT INTO t (id, v) VALUES (1, 'old'), (2, 'old'), (3, 'old')});
 one($node, q{BEGIN; UPDATE t SET v = 'new' WHERE id = 1; PREPARE TRANSACTION 'before'});
 $node->stop('immediate');
 $node->start;
@@ -58,6 +58,20 @@ is(one($node, q{SELECT status FROM ffs_health WHERE check_name = 'cache'}), 'deg
 one($node, q{COMMIT PREPARED 'before'});
 is(one($node, q{SELECT v FROM ffs_get(NULL::t, 1)}), 'new', 'committed');
 is(one($node, q{SELECT v FROM ffs_get(NULL::t, 1)}), 'new', 'from the cache');
+
+# A snapshot that still sees a row which such a transaction deletes is not told
+# by a negative entry that there is none.
+one($node, q{BEGIN; DELETE FROM t WHERE id = 3; PREPARE TRANSACTION 'before'});
+$node->stop('immediate');
+$node->start;
+my $psql = sprintf q{psql -X -q -A -t -h %s -p %s -d postgres -c}, $node->host, $node->port;
+is(one($node, qq{BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT count(*) FROM t;
+\\! $psql "COMMIT PREPARED 'before'"
+\\! $psql 'SELECT count(*) FROM ffs_get(NULL::t, 3)'
+\\! $psql 'SELECT count(*) FROM ffs_get(NULL::t, 3)'
+SELECT v FROM ffs_get(NULL::t, 3);
+COMMIT}), "3\n0\n0\nold", 'an older snapshot still sees the row that it deleted');
 is(one($node, q{SELECT entries FROM ffs_stat_cache}), 1, 'rows are put in again');
 is(one($node, q{SELECT status FROM ffs_health WHERE check_name = 'cache'}), 'healthy', 'and health is back');
 

@@ -1,0 +1,674 @@
+/*-------------------------------------------------------------------------
+ *
+ * cached.c
+ *		ffs_cached: the result of a query, from the store or else from the
+ *		tables into it.
+ *
+ * The key of a result is a hash of the query's text, its parameters, who
+ * asks, for which tenants, and every setting that what is allowed in such
+ * queries (verdict.c) depends on.  Nothing else is needed on a hit: what the
+ * text means is guarded by the catalogs' fences (results.c).  Only a session
+ * with temporary relations looks at the query itself first, as its names may
+ * mean these.
+ *
+ * Queries that were run are kept prepared in the session, with the verdict on
+ * them for as long as nothing was heard of changes.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/gin.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "common/cryptohash.h"
+#include "executor/spi.h"
+#include "funcapi.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "parser/parse_expr.h"
+#include "parser/parser.h"
+#include "pgtime.h"
+#include "tsearch/ts_cache.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/bytea.h"
+#include "utils/float.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/pg_locale.h"
+#include "utils/rls.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/typcache.h"
+#include "utils/xml.h"
+
+#include "base/base.h"
+#include "cache/cached.h"
+#include "cache/results.h"
+#include "cache/tables.h"
+#include "cache/verdict.h"
+#include "tenancy/tenancy.h"
+
+PG_FUNCTION_INFO_V1(ffs_cached);
+
+/* So many queries are kept prepared in a session. */
+#define MAX_PREPARED 200
+
+/* What a call asks for. */
+typedef struct Call
+{
+	char	   *query;
+	int64		ttl;			/* microseconds, 0: as the setting says */
+	int			nparams;
+	Datum	   *values;
+	bool	   *nulls;
+	Oid		   *types;
+} Call;
+
+/* A query that this session has run. */
+typedef struct Prepared
+{
+	ResultKey	name;			/* hash key: of all but the parameters' values and the tenants */
+	SPIPlanPtr	plan;
+	Verdict    *verdict;
+	uint64		epoch;			/* of the verdict */
+	ResultCatalogs catalogs;
+	bool		too_long;		/* its result was, the last time */
+	MemoryContext context;		/* holds the verdict */
+} Prepared;
+
+static HTAB *prepared_queries = NULL;
+
+static void
+catalog_callback(Datum arg pg_attribute_unused(), int cacheid pg_attribute_unused(), uint32 hashvalue pg_attribute_unused())
+{
+	ffs_cache_catalog_epoch++;
+}
+
+void
+ffs_cache_cached_init(void)
+{
+	CacheRegisterSyscacheCallback(PROCOID, catalog_callback, (Datum) 0);
+	CacheRegisterSyscacheCallback(TYPEOID, catalog_callback, (Datum) 0);
+	CacheRegisterSyscacheCallback(NAMESPACEOID, catalog_callback, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHOID, catalog_callback, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, catalog_callback, (Datum) 0);
+}
+
+/* ---- the call ---- */
+
+static int64
+read_ttl(Interval *interval)
+{
+	int64		days = (int64) interval->month * DAYS_PER_MONTH + interval->day;
+	int64		ttl;
+
+	if (days > INT_MAX || days < INT_MIN ||
+		pg_mul_s64_overflow(days, USECS_PER_DAY, &ttl) || pg_add_s64_overflow(ttl, interval->time, &ttl))
+		ttl = days > 0 ? PG_INT64_MAX : -1;
+	if (ttl <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("ttl must be greater than zero"),
+				 errdetail("A result is kept for so long at most."),
+				 errhint("Give an interval, or NULL for ffstorage.cache_ttl.")));
+	return ttl;
+}
+
+static void
+read_call(FunctionCallInfo fcinfo, Call *call)
+{
+	memset(call, 0, sizeof(Call));
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("query must not be null"),
+				 errdetail("It says what is to be read."),
+				 errhint("Give the text of a SELECT.")));
+	call->query = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	if (!PG_ARGISNULL(1))
+		call->ttl = read_ttl(PG_GETARG_INTERVAL_P(1));
+	if (PG_NARGS() > 2)
+		call->nparams = extract_variadic_args(fcinfo, 2, false, &call->values, &call->types, &call->nulls);
+	/* VARIADIC NULL */
+	if (call->nparams < 0)
+		call->nparams = 0;
+}
+
+/* ---- keys ---- */
+
+static void
+add_bytes(StringInfo buf, const void *bytes, Size length)
+{
+	uint64		prefix = length;
+
+	appendBinaryStringInfo(buf, (char *) &prefix, sizeof(prefix));
+	appendBinaryStringInfo(buf, bytes, length);
+}
+
+static void
+add_string(StringInfo buf, const char *string)
+{
+	if (string == NULL)
+		string = "";
+	add_bytes(buf, string, strlen(string));
+}
+
+static void
+add_number(StringInfo buf, int64 number)
+{
+	appendBinaryStringInfo(buf, (char *) &number, sizeof(number));
+}
+
+/* Every setting that what verdict.c lets pass depends on. */
+static void
+add_settings(StringInfo buf)
+{
+	add_string(buf, namespace_search_path);
+	add_string(buf, pg_get_timezone_name(session_timezone));
+	add_string(buf, GetConfigOption("timezone_abbreviations", true, false));
+	add_number(buf, DateStyle);
+	add_number(buf, DateOrder);
+	add_number(buf, IntervalStyle);
+	add_number(buf, extra_float_digits);
+	add_number(buf, bytea_output);
+	add_number(buf, xmlbinary);
+	add_number(buf, xmloption);
+	add_number(buf, row_security);
+	add_number(buf, quote_all_identifiers);
+	add_number(buf, standard_conforming_strings);
+	add_number(buf, backslash_quote);
+	add_number(buf, Array_nulls);
+	add_number(buf, Transform_null_equals);
+	add_string(buf, locale_monetary);
+	add_string(buf, locale_numeric);
+	add_string(buf, locale_time);
+	add_string(buf, TSCurrentConfig);
+	add_string(buf, ffs_cache_functions);
+}
+
+static void
+finish_key(StringInfo buf, ResultKey *key)
+{
+	pg_cryptohash_ctx *hash = pg_cryptohash_create(PG_SHA256);
+
+	if (hash == NULL || pg_cryptohash_init(hash) < 0 ||
+		pg_cryptohash_update(hash, (uint8 *) buf->data, buf->len) < 0 ||
+		pg_cryptohash_final(hash, key->digest, sizeof(key->digest)) < 0)
+		elog(ERROR, "could not hash the key of a cached result");
+	pg_cryptohash_free(hash);
+}
+
+/* The name of the query, without values; what was hashed stays in buf. */
+static void
+name_query(StringInfo buf, const Call *call, ResultKey *name)
+{
+	initStringInfo(buf);
+	add_number(buf, MyDatabaseId);
+	add_number(buf, GetUserId());
+	add_settings(buf);
+	add_string(buf, call->query);
+	add_number(buf, call->nparams);
+	for (int i = 0; i < call->nparams; i++)
+		add_number(buf, call->types[i]);
+	finish_key(buf, name);
+}
+
+static void
+add_value(StringInfo buf, Oid type, Datum value, bool isnull)
+{
+	int16		length;
+	bool		byval;
+
+	appendStringInfoChar(buf, isnull ? 'n' : 'v');
+	if (isnull)
+		return;
+	get_typlenbyval(type, &length, &byval);
+	if (byval)
+		add_number(buf, (int64) value);
+	else if (length > 0)
+		add_bytes(buf, DatumGetPointer(value), length);
+	else if (length == -1)
+	{
+		struct varlena *varlena = PG_DETOAST_DATUM_PACKED(value);
+
+		add_bytes(buf, VARDATA_ANY(varlena), VARSIZE_ANY_EXHDR(varlena));
+	}
+	else
+		add_string(buf, DatumGetCString(value));
+}
+
+/* The key of the result, which goes on from the query's name. */
+static void
+name_result(StringInfo buf, const Call *call, ResultKey *key)
+{
+	Datum		tenants;
+
+	for (int i = 0; i < call->nparams; i++)
+		add_value(buf, call->types[i], call->values[i], call->nulls[i]);
+	add_number(buf, ffs_tenancy_mode());
+	if (ffs_tenancy_list(&tenants))
+		add_value(buf, TEXTARRAYOID, tenants, false);
+	finish_key(buf, key);
+}
+
+/* ---- prepared queries ---- */
+
+static void
+forget_prepared(void)
+{
+	HASH_SEQ_STATUS status;
+	Prepared   *prepared;
+
+	hash_seq_init(&status, prepared_queries);
+	while ((prepared = hash_seq_search(&status)) != NULL)
+	{
+		if (prepared->plan != NULL)
+			SPI_freeplan(prepared->plan);
+		MemoryContextDelete(prepared->context);
+		hash_search(prepared_queries, &prepared->name, HASH_REMOVE, NULL);
+	}
+}
+
+/* Look at the query, unless nothing has changed since. */
+static void
+examine(Prepared *prepared, const Call *call, const ResultCatalogs *catalogs)
+{
+	MemoryContext old;
+	Verdict    *verdict;
+
+	if (prepared->verdict != NULL && prepared->epoch == ffs_cache_catalog_epoch &&
+		prepared->catalogs.own == catalogs->own && prepared->catalogs.shared == catalogs->shared)
+		return;
+	prepared->verdict = NULL;
+	MemoryContextReset(prepared->context);
+	old = MemoryContextSwitchTo(prepared->context);
+	AcceptInvalidationMessages();
+	prepared->epoch = ffs_cache_catalog_epoch;
+	prepared->catalogs = *catalogs;
+	verdict = ffs_cache_examine(call->query, call->nparams, call->types);
+	MemoryContextSwitchTo(old);
+	prepared->verdict = verdict;
+}
+
+static Prepared *
+find_prepared(const ResultKey *name, const Call *call, const ResultCatalogs *catalogs)
+{
+	Prepared   *prepared;
+	bool		found;
+
+	if (prepared_queries == NULL)
+	{
+		HASHCTL		ctl = {.keysize = sizeof(ResultKey),.entrysize = sizeof(Prepared)};
+
+		prepared_queries = hash_create("ffstorage cached queries", 64, &ctl, HASH_ELEM | HASH_BLOBS);
+	}
+	prepared = hash_search(prepared_queries, name, HASH_FIND, NULL);
+	if (prepared == NULL)
+	{
+		if (hash_get_num_entries(prepared_queries) >= MAX_PREPARED)
+			forget_prepared();
+		prepared = hash_search(prepared_queries, name, HASH_ENTER, &found);
+		memset((char *) prepared + sizeof(ResultKey), 0, sizeof(Prepared) - sizeof(ResultKey));
+		/* a query that fails to parse leaves an empty entry */
+		prepared->context = AllocSetContextCreate(TopMemoryContext, "ffstorage cached query", ALLOCSET_SMALL_SIZES);
+	}
+	examine(prepared, call, catalogs);
+	return prepared;
+}
+
+/* Parameters without a type take that which the query wants. */
+static void
+type_parameters(Call *call, const Verdict *verdict)
+{
+	for (int i = 0; i < call->nparams; i++)
+	{
+		Oid			input;
+		Oid			ioparam;
+
+		if (call->types[i] != UNKNOWNOID)
+			continue;
+		call->types[i] = i < verdict->nparams ? verdict->param_types[i] : TEXTOID;
+		if (call->types[i] == UNKNOWNOID || !OidIsValid(call->types[i]))
+			call->types[i] = TEXTOID;
+		if (call->nulls[i])
+			continue;
+		getTypeInputInfo(call->types[i], &input, &ioparam);
+		call->values[i] = OidInputFunctionCall(input, DatumGetCString(call->values[i]), ioparam, -1);
+	}
+}
+
+static bool
+has_untyped(const Call *call)
+{
+	for (int i = 0; i < call->nparams; i++)
+		if (call->types[i] == UNKNOWNOID)
+			return true;
+	return false;
+}
+
+/* ---- running it ---- */
+
+typedef struct RowReceiver
+{
+	DestReceiver pub;
+	Tuplestorestate *store;		/* all rows */
+	TupleDesc	store_desc;
+	ResultRows	rows;			/* for the cache */
+	Size		room;
+	Size		limit;			/* rows beyond this are not kept; 0: none are */
+	bool		too_long;
+	FmgrInfo	to_jsonb;
+	MemoryContext row_context;
+	MemoryContext context;
+} RowReceiver;
+
+static void
+start_rows(DestReceiver *self, int operation pg_attribute_unused(), TupleDesc desc)
+{
+	RowReceiver *receiver = (RowReceiver *) self;
+	MemoryContext old = MemoryContextSwitchTo(receiver->context);
+
+	BlessTupleDesc(desc);
+	fmgr_info(F_TO_JSONB, &receiver->to_jsonb);
+	fmgr_info_set_expr((Node *) makeFuncExpr(F_TO_JSONB, JSONBOID,
+											 list_make1(makeNullConst(RECORDOID, -1, InvalidOid)),
+											 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL),
+					   &receiver->to_jsonb);
+	MemoryContextSwitchTo(old);
+}
+
+static void
+keep_row(RowReceiver *receiver, const Jsonb *row)
+{
+	Size		length = VARSIZE(row);
+	Size		wanted = receiver->rows.length + INTALIGN(length);
+
+	if (wanted > receiver->limit)
+	{
+		receiver->too_long = true;
+		return;
+	}
+	if (wanted > receiver->room)
+	{
+		receiver->room = Min(Max(wanted, receiver->room * 2), receiver->limit);
+		if (receiver->rows.bytes == NULL)
+			receiver->rows.bytes = MemoryContextAllocHuge(receiver->context, receiver->room);
+		else
+			receiver->rows.bytes = repalloc_huge(receiver->rows.bytes, receiver->room);
+	}
+	memset(receiver->rows.bytes + wanted - sizeof(int), 0, sizeof(int));
+	memcpy(receiver->rows.bytes + receiver->rows.length, row, length);
+	receiver->rows.length = wanted;
+	receiver->rows.n++;
+}
+
+static bool
+take_row(TupleTableSlot *slot, DestReceiver *self)
+{
+	RowReceiver *receiver = (RowReceiver *) self;
+	MemoryContext old = MemoryContextSwitchTo(receiver->row_context);
+	Datum		row = FunctionCall1(&receiver->to_jsonb, ExecFetchSlotHeapTupleDatum(slot));
+	bool		isnull = false;
+
+	tuplestore_putvalues(receiver->store, receiver->store_desc, &row, &isnull);
+	if (receiver->limit > 0 && !receiver->too_long)
+		keep_row(receiver, DatumGetJsonbP(row));
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(receiver->row_context);
+	return true;
+}
+
+static void
+no_rows_more(DestReceiver *self pg_attribute_unused())
+{
+}
+
+static void
+run_query(RowReceiver *receiver, Prepared *prepared, const Call *call)
+{
+	SPIExecuteOptions options = {0};
+	ParamListInfo params = NULL;
+	int			rc;
+
+	receiver->pub.receiveSlot = take_row;
+	receiver->pub.rStartup = start_rows;
+	receiver->pub.rShutdown = no_rows_more;
+	receiver->pub.rDestroy = no_rows_more;
+	receiver->pub.mydest = DestTuplestore;
+	receiver->context = CurrentMemoryContext;
+	receiver->row_context = AllocSetContextCreate(CurrentMemoryContext, "ffstorage cached row", ALLOCSET_DEFAULT_SIZES);
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (prepared->plan == NULL)
+	{
+		SPIPlanPtr	plan = SPI_prepare_cursor(call->query, call->nparams, call->types, CURSOR_OPT_PARALLEL_OK);
+
+		if (plan == NULL)
+			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+		SPI_keepplan(plan);
+		prepared->plan = plan;
+	}
+	if (call->nparams > 0)
+	{
+		params = makeParamList(call->nparams);
+		for (int i = 0; i < call->nparams; i++)
+		{
+			params->params[i].value = call->values[i];
+			params->params[i].isnull = call->nulls[i];
+			params->params[i].pflags = PARAM_FLAG_CONST;
+			params->params[i].ptype = call->types[i];
+		}
+	}
+	options.params = params;
+	options.read_only = true;
+	options.dest = &receiver->pub;
+	rc = SPI_execute_plan_extended(prepared->plan, &options);
+	if (rc != SPI_OK_SELECT)
+		elog(ERROR, "SPI_execute failed: %s", SPI_result_code_string(rc));
+	SPI_finish();
+	MemoryContextDelete(receiver->row_context);
+}
+
+/* ---- ffs_cached ---- */
+
+static void
+say_why_not(const Verdict *verdict, const char *reason)
+{
+	ereport(NOTICE,
+			(errmsg("the result is not cached"),
+			 errdetail("%s", reason),
+			 verdict->reason != NULL && verdict->hint != NULL ? errhint("%s", verdict->hint) : 0));
+}
+
+/* Does this session have names of its own that the query may mean? */
+static bool
+has_temporaries(void)
+{
+	Oid			namespace;
+	Oid			toast;
+
+	GetTempNamespaceState(&namespace, &toast);
+	return OidIsValid(namespace);
+}
+
+/* Run the query, and put its result in if that may be. */
+static void
+run_and_keep(RowReceiver *receiver, Prepared *prepared, const Call *call, const ResultKey *key,
+			 const ResultCatalogs *catalogs, ResultNeeds *needs)
+{
+	PG_TRY();
+	{
+		run_query(receiver, prepared, call);
+		prepared->too_long = receiver->too_long;
+		if (!receiver->too_long &&
+			ffs_cache_result_keep(key, catalogs, needs, GetActiveSnapshot(), call->ttl, &receiver->rows))
+			ffs_cache_pending[COUNT_RESULT_FILLS]++;
+		else
+			ffs_cache_pending[COUNT_RESULT_REFUSED]++;
+	}
+	PG_CATCH();
+	{
+		ffs_cache_result_done();
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	ffs_cache_result_done();
+}
+
+/*
+ * The rows, from the store; or false, and all of them are in the receiver's
+ * tuplestore.
+ */
+static bool
+answer(Call *call, RowReceiver *receiver, ResultRows *rows)
+{
+	StringInfoData buf;
+	ResultKey	name;
+	ResultKey	key;
+	ResultCatalogs catalogs = {0};
+	ResultNeeds *needs;
+	Prepared   *prepared = NULL;
+	bool		usable = ffs_cache_store_ready() && !ffs_cache_must_bypass() && GinFuzzySearchLimit == 0;
+	bool		seen = usable && ffs_cache_result_catalogs(GetActiveSnapshot(), &catalogs);
+	const char *reason;
+
+	name_query(&buf, call, &name);
+	if (has_untyped(call) || !usable || has_temporaries())
+	{
+		prepared = find_prepared(&name, call, &catalogs);
+		type_parameters(call, prepared->verdict);
+	}
+	usable = usable && (prepared == NULL || prepared->verdict->reason == NULL);
+	name_result(&buf, call, &key);
+	pfree(buf.data);
+	if (usable && ffs_cache_result_find(&key, GetActiveSnapshot(), call->ttl, rows))
+		goto found;
+
+	if (prepared == NULL)
+	{
+		prepared = find_prepared(&name, call, &catalogs);
+		type_parameters(call, prepared->verdict);
+	}
+	if (prepared->verdict->reason != NULL)
+	{
+		say_why_not(prepared->verdict, prepared->verdict->reason);
+		usable = false;
+	}
+	if (!usable)
+	{
+		ffs_cache_pending[COUNT_RESULT_BYPASSED]++;
+		run_query(receiver, prepared, call);
+		return false;
+	}
+	needs = palloc(sizeof(ResultNeeds));
+	reason = ffs_cache_collect_needs(prepared->verdict, needs);
+	if (reason != NULL)
+		say_why_not(prepared->verdict, reason);
+	ffs_cache_pending[COUNT_RESULT_MISSES]++;
+	/* a snapshot that does not see the catalogs as they are fills nothing */
+	if (reason != NULL || !seen || ffs_cache_in_ddl())
+	{
+		run_query(receiver, prepared, call);
+		return false;
+	}
+	receiver->limit = ffs_cache_result_limit();
+	if (!prepared->too_long && ffs_cache_result_wait(&key) &&
+		ffs_cache_result_find(&key, GetActiveSnapshot(), call->ttl, rows))
+	{
+		ffs_cache_pending[COUNT_RESULT_MISSES]--;
+		goto found;
+	}
+	run_and_keep(receiver, prepared, call, &key, &catalogs, needs);
+	return false;
+
+found:
+	ffs_cache_pending[COUNT_RESULT_HITS]++;
+	return true;
+}
+
+/* The rows that were found, one a call. */
+typedef struct FoundRows
+{
+	ResultRows	rows;
+	Size		at;
+} FoundRows;
+
+/* ffs_cached(query text, ttl interval [, VARIADIC params "any"]) returns setof jsonb */
+Datum
+ffs_cached(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	FuncCallContext *context;
+	FoundRows  *found;
+
+	if (SRF_IS_FIRSTCALL())
+	{
+		MemoryContext per_query;
+		MemoryContext old;
+		Call		call;
+		RowReceiver receiver;
+		ResultRows	rows;
+
+		if (result == NULL || !IsA(result, ReturnSetInfo) || result->econtext == NULL ||
+			(result->allowedModes & SFRM_Materialize) == 0 || (result->allowedModes & SFRM_ValuePerCall) == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("set-valued function called in context that cannot accept a set"),
+					 errdetail("ffs_cached gives a row for each row of the query."),
+					 errhint("Call it in FROM, or in the list of a SELECT.")));
+		per_query = result->econtext->ecxt_per_query_memory;
+		read_call(fcinfo, &call);
+		memset(&receiver, 0, sizeof(receiver));
+		old = MemoryContextSwitchTo(per_query);
+		receiver.store_desc = CreateTemplateTupleDesc(1);
+		TupleDescInitEntry(receiver.store_desc, 1, "ffs_cached", JSONBOID, -1, 0);
+		receiver.store = tuplestore_begin_heap((result->allowedModes & SFRM_Materialize_Random) != 0, false, work_mem);
+		MemoryContextSwitchTo(old);
+		if (!answer(&call, &receiver, &rows))
+		{
+			if (receiver.rows.bytes != NULL)
+				pfree(receiver.rows.bytes);
+			result->returnMode = SFRM_Materialize;
+			result->setResult = receiver.store;
+			result->setDesc = receiver.store_desc;
+			PG_RETURN_NULL();
+		}
+		tuplestore_end(receiver.store);
+		context = SRF_FIRSTCALL_INIT();
+		old = MemoryContextSwitchTo(context->multi_call_memory_ctx);
+		found = palloc(sizeof(FoundRows));
+		found->rows = rows;
+		found->at = 0;
+		context->user_fctx = found;
+		context->max_calls = rows.n;
+		MemoryContextSwitchTo(old);
+		/* it lives as long as the call */
+		if (GetMemoryChunkContext(rows.bytes) != context->multi_call_memory_ctx)
+		{
+			found->rows.bytes = MemoryContextAllocHuge(context->multi_call_memory_ctx, Max(rows.length, 1));
+			memcpy(found->rows.bytes, rows.bytes, rows.length);
+			pfree(rows.bytes);
+		}
+	}
+
+	context = SRF_PERCALL_SETUP();
+	found = context->user_fctx;
+	if (context->call_cntr < context->max_calls)
+	{
+		struct varlena *row = (struct varlena *) (found->rows.bytes + found->at);
+
+		found->at += INTALIGN(VARSIZE(row));
+		SRF_RETURN_NEXT(context, PointerGetDatum(row));
+	}
+	SRF_RETURN_DONE(context);
+}
