@@ -87,15 +87,25 @@ typedef struct Prepared
 
 static HTAB *prepared_queries = NULL;
 
+/* Counts up whenever this backend hears of a change of relations, types, functions or roles. */
+static uint64 catalog_epoch = 1;
+
 static void
 catalog_callback(Datum arg pg_attribute_unused(), int cacheid pg_attribute_unused(), uint32 hashvalue pg_attribute_unused())
 {
-	ffs_cache_catalog_epoch++;
+	catalog_epoch++;
+}
+
+static void
+relation_callback(Datum arg pg_attribute_unused(), Oid relid pg_attribute_unused())
+{
+	catalog_epoch++;
 }
 
 void
 ffs_cache_cached_init(void)
 {
+	CacheRegisterRelcacheCallback(relation_callback, (Datum) 0);
 	CacheRegisterSyscacheCallback(PROCOID, catalog_callback, (Datum) 0);
 	CacheRegisterSyscacheCallback(TYPEOID, catalog_callback, (Datum) 0);
 	CacheRegisterSyscacheCallback(NAMESPACEOID, catalog_callback, (Datum) 0);
@@ -278,23 +288,46 @@ forget_prepared(void)
 	}
 }
 
+/* The place of an error is in the query that was given, not in the one that calls us. */
+static void
+tell_where(void *arg)
+{
+	int			position = geterrposition();
+
+	if (position > 0)
+	{
+		errposition(0);
+		internalerrposition(position);
+		internalerrquery(arg);
+	}
+	else
+		errcontext("SQL statement \"%s\"", (char *) arg);
+}
+
 /* Look at the query, unless nothing has changed since. */
 static void
 examine(Prepared *prepared, const Call *call, const ResultCatalogs *catalogs)
 {
 	MemoryContext old;
 	Verdict    *verdict;
+	ErrorContextCallback error_context = {error_context_stack, tell_where, call->query};
 
-	if (prepared->verdict != NULL && prepared->epoch == ffs_cache_catalog_epoch &&
+	if (prepared->verdict != NULL && prepared->epoch == catalog_epoch &&
 		prepared->catalogs.own == catalogs->own && prepared->catalogs.shared == catalogs->shared)
 		return;
 	prepared->verdict = NULL;
+	/* a plan that is kept does not hear of new tables of the same name */
+	if (prepared->plan != NULL)
+		SPI_freeplan(prepared->plan);
+	prepared->plan = NULL;
 	MemoryContextReset(prepared->context);
 	old = MemoryContextSwitchTo(prepared->context);
 	AcceptInvalidationMessages();
-	prepared->epoch = ffs_cache_catalog_epoch;
+	prepared->epoch = catalog_epoch;
 	prepared->catalogs = *catalogs;
+	error_context_stack = &error_context;
 	verdict = ffs_cache_examine(call->query, call->nparams, call->types);
+	error_context_stack = error_context.previous;
 	MemoryContextSwitchTo(old);
 	prepared->verdict = verdict;
 }
@@ -329,21 +362,28 @@ find_prepared(const ResultKey *name, const Call *call, const ResultCatalogs *cat
 static void
 type_parameters(Call *call, const Verdict *verdict)
 {
+	Oid		   *types = palloc(sizeof(Oid) * Max(call->nparams, 1));
+
+	/* input functions may run queries, which may forget this verdict */
+	for (int i = 0; i < call->nparams; i++)
+	{
+		types[i] = call->types[i];
+		if (types[i] == UNKNOWNOID && i < verdict->nparams)
+			types[i] = verdict->param_types[i];
+		if (types[i] == UNKNOWNOID || !OidIsValid(types[i]))
+			types[i] = TEXTOID;
+	}
 	for (int i = 0; i < call->nparams; i++)
 	{
 		Oid			input;
 		Oid			ioparam;
 
-		if (call->types[i] != UNKNOWNOID)
+		if (call->types[i] != UNKNOWNOID || call->nulls[i])
 			continue;
-		call->types[i] = i < verdict->nparams ? verdict->param_types[i] : TEXTOID;
-		if (call->types[i] == UNKNOWNOID || !OidIsValid(call->types[i]))
-			call->types[i] = TEXTOID;
-		if (call->nulls[i])
-			continue;
-		getTypeInputInfo(call->types[i], &input, &ioparam);
+		getTypeInputInfo(types[i], &input, &ioparam);
 		call->values[i] = OidInputFunctionCall(input, DatumGetCString(call->values[i]), ioparam, -1);
 	}
+	call->types = types;
 }
 
 static bool
@@ -377,7 +417,7 @@ start_rows(DestReceiver *self, int operation pg_attribute_unused(), TupleDesc de
 	RowReceiver *receiver = (RowReceiver *) self;
 	MemoryContext old = MemoryContextSwitchTo(receiver->context);
 
-	BlessTupleDesc(desc);
+	(void) desc;
 	fmgr_info(F_TO_JSONB, &receiver->to_jsonb);
 	fmgr_info_set_expr((Node *) makeFuncExpr(F_TO_JSONB, JSONBOID,
 											 list_make1(makeNullConst(RECORDOID, -1, InvalidOid)),
@@ -416,9 +456,13 @@ take_row(TupleTableSlot *slot, DestReceiver *self)
 {
 	RowReceiver *receiver = (RowReceiver *) self;
 	MemoryContext old = MemoryContextSwitchTo(receiver->row_context);
-	Datum		row = FunctionCall1(&receiver->to_jsonb, ExecFetchSlotHeapTupleDatum(slot));
+	Datum		row;
 	bool		isnull = false;
 
+	/* not every plan gives slots of the descriptor that was announced */
+	if (slot->tts_tupleDescriptor->tdtypeid == RECORDOID && slot->tts_tupleDescriptor->tdtypmod < 0)
+		BlessTupleDesc(slot->tts_tupleDescriptor);
+	row = FunctionCall1(&receiver->to_jsonb, ExecFetchSlotHeapTupleDatum(slot));
 	tuplestore_putvalues(receiver->store, receiver->store_desc, &row, &isnull);
 	if (receiver->limit > 0 && !receiver->too_long)
 		keep_row(receiver, DatumGetJsonbP(row));
@@ -432,12 +476,66 @@ no_rows_more(DestReceiver *self pg_attribute_unused())
 {
 }
 
+/*
+ * The plan of the query, taken out of where it is kept while it runs: functions
+ * in it may run other queries, and this one.
+ */
+static SPIPlanPtr
+take_plan(const ResultKey *name, const Call *call, bool *kept)
+{
+	Prepared   *prepared = hash_search(prepared_queries, name, HASH_FIND, NULL);
+	SPIPlanPtr	plan = prepared != NULL ? prepared->plan : NULL;
+
+	*kept = plan != NULL;
+	if (plan != NULL)
+		prepared->plan = NULL;
+	else
+		plan = SPI_prepare_cursor(call->query, call->nparams, call->types, CURSOR_OPT_PARALLEL_OK);
+	if (plan == NULL)
+		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+	return plan;
+}
+
 static void
-run_query(RowReceiver *receiver, Prepared *prepared, const Call *call)
+put_plan_back(const ResultKey *name, SPIPlanPtr plan, bool kept)
+{
+	Prepared   *prepared = hash_search(prepared_queries, name, HASH_FIND, NULL);
+
+	if (prepared != NULL && prepared->plan == NULL)
+	{
+		if (!kept)
+			SPI_keepplan(plan);
+		prepared->plan = plan;
+	}
+	else
+		SPI_freeplan(plan);
+}
+
+static void
+execute(SPIPlanPtr plan, bool kept, const SPIExecuteOptions *options)
+{
+	PG_TRY();
+	{
+		int			rc = SPI_execute_plan_extended(plan, options);
+
+		if (rc != SPI_OK_SELECT)
+			elog(ERROR, "SPI_execute failed: %s", SPI_result_code_string(rc));
+	}
+	PG_CATCH();
+	{
+		if (kept)
+			SPI_freeplan(plan);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+}
+
+static void
+run_query(RowReceiver *receiver, const ResultKey *name, const Call *call)
 {
 	SPIExecuteOptions options = {0};
-	ParamListInfo params = NULL;
-	int			rc;
+	SPIPlanPtr	plan;
+	bool		kept;
 
 	receiver->pub.receiveSlot = take_row;
 	receiver->pub.rStartup = start_rows;
@@ -449,34 +547,34 @@ run_query(RowReceiver *receiver, Prepared *prepared, const Call *call)
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	if (prepared->plan == NULL)
-	{
-		SPIPlanPtr	plan = SPI_prepare_cursor(call->query, call->nparams, call->types, CURSOR_OPT_PARALLEL_OK);
-
-		if (plan == NULL)
-			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-		SPI_keepplan(plan);
-		prepared->plan = plan;
-	}
+	plan = take_plan(name, call, &kept);
 	if (call->nparams > 0)
 	{
-		params = makeParamList(call->nparams);
+		options.params = makeParamList(call->nparams);
 		for (int i = 0; i < call->nparams; i++)
 		{
-			params->params[i].value = call->values[i];
-			params->params[i].isnull = call->nulls[i];
-			params->params[i].pflags = PARAM_FLAG_CONST;
-			params->params[i].ptype = call->types[i];
+			options.params->params[i].value = call->values[i];
+			options.params->params[i].isnull = call->nulls[i];
+			options.params->params[i].pflags = PARAM_FLAG_CONST;
+			options.params->params[i].ptype = call->types[i];
 		}
 	}
-	options.params = params;
 	options.read_only = true;
 	options.dest = &receiver->pub;
-	rc = SPI_execute_plan_extended(prepared->plan, &options);
-	if (rc != SPI_OK_SELECT)
-		elog(ERROR, "SPI_execute failed: %s", SPI_result_code_string(rc));
+	execute(plan, kept, &options);
+	put_plan_back(name, plan, kept);
 	SPI_finish();
 	MemoryContextDelete(receiver->row_context);
+}
+
+/* Was the result too long the last time?  Then nobody waits for it. */
+static void
+note_length(const ResultKey *name, bool too_long)
+{
+	Prepared   *prepared = hash_search(prepared_queries, name, HASH_FIND, NULL);
+
+	if (prepared != NULL)
+		prepared->too_long = too_long;
 }
 
 /* ---- ffs_cached ---- */
@@ -503,13 +601,13 @@ has_temporaries(void)
 
 /* Run the query, and put its result in if that may be. */
 static void
-run_and_keep(RowReceiver *receiver, Prepared *prepared, const Call *call, const ResultKey *key,
+run_and_keep(RowReceiver *receiver, const ResultKey *name, const Call *call, const ResultKey *key,
 			 const ResultCatalogs *catalogs, ResultNeeds *needs)
 {
 	PG_TRY();
 	{
-		run_query(receiver, prepared, call);
-		prepared->too_long = receiver->too_long;
+		run_query(receiver, name, call);
+		note_length(name, receiver->too_long);
 		if (!receiver->too_long &&
 			ffs_cache_result_keep(key, catalogs, needs, GetActiveSnapshot(), call->ttl, &receiver->rows))
 			ffs_cache_pending[COUNT_RESULT_FILLS]++;
@@ -567,7 +665,7 @@ answer(Call *call, RowReceiver *receiver, ResultRows *rows)
 	if (!usable)
 	{
 		ffs_cache_pending[COUNT_RESULT_BYPASSED]++;
-		run_query(receiver, prepared, call);
+		run_query(receiver, &name, call);
 		return false;
 	}
 	needs = palloc(sizeof(ResultNeeds));
@@ -578,7 +676,7 @@ answer(Call *call, RowReceiver *receiver, ResultRows *rows)
 	/* a snapshot that does not see the catalogs as they are fills nothing */
 	if (reason != NULL || !seen || ffs_cache_in_ddl())
 	{
-		run_query(receiver, prepared, call);
+		run_query(receiver, &name, call);
 		return false;
 	}
 	receiver->limit = ffs_cache_result_limit();
@@ -588,7 +686,7 @@ answer(Call *call, RowReceiver *receiver, ResultRows *rows)
 		ffs_cache_pending[COUNT_RESULT_MISSES]--;
 		goto found;
 	}
-	run_and_keep(receiver, prepared, call, &key, &catalogs, needs);
+	run_and_keep(receiver, &name, call, &key, &catalogs, needs);
 	return false;
 
 found:

@@ -90,8 +90,6 @@ extern void ffs_cache_writes_init(void);
 extern void ffs_cache_row_written(FfsTable *table, TupleDesc desc, HeapTuple old, HeapTuple new);
 extern void ffs_cache_rows_inserted(FfsTable *table);
 extern void ffs_cache_table_written(Oid relid);
-/* Counts up whenever this backend hears of a change of relations. */
-extern uint64 ffs_cache_catalog_epoch;
 /* Has this transaction changed relations? */
 extern bool ffs_cache_in_ddl(void);
 

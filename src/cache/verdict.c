@@ -289,7 +289,8 @@ walk_body(Walk *context, Oid funcid, HeapTuple tuple, Node *call)
 			RawStmt    *raw = lfirst_node(RawStmt, lc);
 			ListCell   *rc;
 
-			find_moments(raw->stmt, &inner);
+			if (IsA(raw->stmt, SelectStmt))
+				find_moments(raw->stmt, &inner);
 			foreach(rc, pg_analyze_and_rewrite_withcb(raw, source, (ParserSetupHook) sql_fn_parser_setup, info, NULL))
 			{
 				if (walk(lfirst(rc), &inner))
@@ -398,6 +399,8 @@ walk_relation(Walk *context, RangeTblEntry *rte)
 		return false;
 	if (rte->tablesample != NULL)
 		return refuse(context, "It takes a sample of %s.", ffs_base_relation_name(rte->relid));
+	if (get_rel_persistence(rte->relid) == RELPERSISTENCE_TEMP)
+		return refuse(context, "%s is a temporary table.", get_rel_name(rte->relid));
 	table = ffs_registry_find(rte->relid);
 	root = table == NULL || table->relid == table->rootid ? table : ffs_registry_find(table->rootid);
 	if (root == NULL)
@@ -534,16 +537,18 @@ ffs_cache_examine(const char *query, int nparams, const Oid *param_types)
 	verdict->nparams = nparams;
 	verdict->param_types = palloc(sizeof(Oid) * Max(nparams, 1));
 	memcpy(verdict->param_types, param_types, sizeof(Oid) * nparams);
+	/* analysis puts its own nodes into the raw tree */
+	if (IsA(raw->stmt, SelectStmt))
+		find_moments(raw->stmt, &context);
 	analyzed = parse_analyze_varparams(raw, query, &verdict->param_types, &verdict->nparams, NULL);
 	if (verdict->nparams > nparams)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_PARAMETER),
 				 errmsg("there is no parameter $%d", verdict->nparams),
-				 errdetail("ffs_cached was given %d parameters.", nparams),
+				 errdetail_plural("ffs_cached was given %d parameter.", "ffs_cached was given %d parameters.", nparams, nparams),
 				 errhint("Give a value for each parameter of the query, after the time to live.")));
 	if (find_writing((Node *) analyzed, NULL))
 		not_read_only("The statement changes, locks or does something else.");
-	find_moments(raw->stmt, &context);
 	rewritten = pg_rewrite_query(analyzed);
 	if (list_length(rewritten) != 1)
 		not_read_only("Rules make several statements of it.");
@@ -594,7 +599,7 @@ ffs_cache_collect_needs(const Verdict *verdict, ResultNeeds *needs)
 			return "A table is managed no longer.";
 		known = ffs_cache_known_table(table);
 		if (!ffs_cache_is_cacheable(known, table, STORE_RESULTS))
-			return psprintf("Not every write to %s is told, because our triggers on it are off or stand behind others, or it is being changed just now.",
+			return psprintf("Not every write to %s is told to the cache: it is being altered, or triggers of ours on it are off (ffs_tables says which).",
 							ffs_base_relation_name(table->relid));
 		fits = add_need(needs, table->relid, 0, known->generation) &&
 			add_need(needs, InvalidOid, ffs_cache_part_unsaid(table->relid), 0);

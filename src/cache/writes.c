@@ -94,8 +94,6 @@ ffs_cache_rows_inserted(FfsTable *table)
 
 /* ---- whole relations ---- */
 
-uint64		ffs_cache_catalog_epoch = 1;
-
 /* Has this transaction changed relations? */
 static bool in_ddl = false;
 
@@ -116,7 +114,6 @@ ffs_cache_table_written(Oid relid)
 static void
 relcache_callback(Datum arg pg_attribute_unused(), Oid relid)
 {
-	ffs_cache_catalog_epoch++;
 	/* autovacuum changes statistics, and nothing that rows depend on */
 	if (relid >= FirstNormalObjectId && ffs_cache_store_ready() && !ffs_compat_is_autovacuum() && TransactionIdIsValid(GetTopTransactionIdIfAny()))
 		in_ddl = true;
@@ -321,6 +318,8 @@ release_callback(ResourceReleasePhase phase, bool is_commit, bool is_top, void *
 	if (is_commit && shared_catalog_fenced)
 		ffs_cache_touch_catalog(InvalidOid);
 	catalog_fenced = shared_catalog_fenced = false;
+	/* an abort hears of its own changes once more */
+	in_ddl = false;
 }
 
 /* The same of a prepared transaction: its invalidations are not known here. */

@@ -269,6 +269,19 @@ ffs_registry_keep_trigger_last(FfsManaged *m)
 	m->row_trigger = name;
 }
 
+void
+ffs_registry_mend_replica_triggers(FfsManaged *m)
+{
+	ListCell   *lc;
+
+	foreach(lc, ffs_registry_members(m->relid))
+	{
+		if (OidIsValid(find_trigger(lfirst_oid(lc), REPLICA_TRIGGER, true, NULL)))
+			ffs_base_run(SPI_OK_UTILITY, "ALTER TABLE ONLY %s ENABLE REPLICA TRIGGER " REPLICA_TRIGGER,
+						 ffs_base_relation_name(lfirst_oid(lc)));
+	}
+}
+
 /* Does the WHEN clause of the AFTER INSERT trigger take the row? */
 static bool
 is_inserted_trigger_audited(Oid relid)

@@ -412,6 +412,31 @@ after_detach(AlterTableStmt *stmt)
 	}
 }
 
+static void
+replica_step(FfsManaged *m, void *arg pg_attribute_unused())
+{
+	ffs_registry_mend_replica_triggers(m);
+}
+
+static void
+after_enable_trigger(AlterTableStmt *stmt)
+{
+	ListCell   *lc;
+
+	foreach(lc, stmt->cmds)
+	{
+		AlterTableType type = lfirst_node(AlterTableCmd, lc)->subtype;
+		FfsManaged *m;
+
+		if (type != AT_EnableTrig && type != AT_EnableAlwaysTrig && type != AT_EnableTrigAll && type != AT_EnableTrigUser)
+			continue;
+		m = ffs_registry_root_of(ffs_registry_relid_of(stmt->relation));
+		if (m != NULL)
+			as_owner(m, replica_step, NULL);
+		return;
+	}
+}
+
 /* A new partition gets what its table has. */
 static void
 after_create_table(CreateStmt *stmt)
@@ -460,6 +485,7 @@ ddl_end(PG_FUNCTION_ARGS)
 			break;
 		case T_AlterTableStmt:
 			after_detach((AlterTableStmt *) tree);
+			after_enable_trigger((AlterTableStmt *) tree);
 			break;
 		case T_CreateTrigStmt:
 			after_trigger(ffs_registry_relid_of(((CreateTrigStmt *) tree)->relation));

@@ -126,6 +126,8 @@ extern void ffs_registry_sync_owner(FfsManaged *m);
 extern void ffs_registry_sync_rights(FfsManaged *m);
 extern void ffs_registry_release_side(FfsManaged *m, Oid side, bool close);
 extern void ffs_registry_keep_trigger_last(FfsManaged *m);
+/* The triggers for replicas fire there only again, where ENABLE TRIGGER ALL or USER made them fire everywhere else. */
+extern void ffs_registry_mend_replica_triggers(FfsManaged *m);
 extern bool ffs_registry_has_policy(Oid relid, const char *name);
 extern bool ffs_registry_has_user_policy(Oid relid, bool permissive_only);
 extern Oid	ffs_registry_trigger(Oid relid, const char *name);
