@@ -896,6 +896,6 @@ ffs_cache_figures(StoreFigures *figures)
 	}
 	figures->capacity_bytes = (uint64) npartitions * nblocks * BLOCK_SIZE;
 	figures->shared_bytes = shared_size();
-	figures->max_row = (Size) (nblocks / 4) * MORE_ROOM;
+	figures->max_row = FIRST_ROOM + (Size) (nblocks / 4 - 1) * MORE_ROOM - MAX_KEY_BYTES;
 	figures->blocked = ffs_cache_full_xmin(GetActiveSnapshot()) < ffs_cache_floor();
 }
