@@ -42,7 +42,6 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "port/atomics.h"
-#include "portability/instr_time.h"
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
 #include "storage/spin.h"
@@ -53,6 +52,7 @@
 
 #include "base/base.h"
 #include "resilience/breaker.h"
+#include "resilience/clock.h"
 #include "stats/stats.h"
 
 PG_FUNCTION_INFO_V1(ffs_breaker_allow);
@@ -124,15 +124,6 @@ static Probe *probes = NULL;	/* in TopMemoryContext */
 static int	nprobes = 0;
 static int	max_probes = 0;
 
-static int64
-monotonic(void)
-{
-	instr_time	now;
-
-	INSTR_TIME_SET_CURRENT(now);
-	return (int64) INSTR_TIME_GET_MICROSEC(now);
-}
-
 /* ---- finding ---- */
 
 static uint32
@@ -199,7 +190,7 @@ lock_breaker(const char *name, bool create)
 	breaker = find(MyDatabaseId, name, hash);
 	if (breaker != NULL)
 		return breaker;
-	now = monotonic();
+	now = ffs_resilience_monotonic();
 	place = make_room(now);
 	if (place < 0)
 	{
@@ -266,7 +257,7 @@ static void
 unpin_probe(Probe *probe)
 {
 	Breaker    *breaker = probe->breaker;
-	int64		now = monotonic();
+	int64		now = ffs_resilience_monotonic();
 
 	probe->nest = 0;
 	SpinLockAcquire(&breaker->mutex);
@@ -384,7 +375,7 @@ allow(const char *name, bool pinned)
 	breaker = lock_breaker(name, true);
 	if (breaker == NULL)
 		return true;
-	now = monotonic();
+	now = ffs_resilience_monotonic();
 	SpinLockAcquire(&breaker->mutex);
 	breaker->used = now;
 	if (breaker->open)
@@ -435,7 +426,7 @@ ffs_resilience_breaker_report(const char *name, bool ok, int sqlstate)
 	breaker = lock_breaker(name, !ok);
 	if (breaker == NULL)
 		return;
-	now = monotonic();
+	now = ffs_resilience_monotonic();
 	SpinLockAcquire(&breaker->mutex);
 	breaker->used = now;
 	if (ok)
@@ -609,7 +600,7 @@ Datum
 breakers(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	int64		now = monotonic();
+	int64		now = ffs_resilience_monotonic();
 	TimestampTz clock = GetCurrentTimestamp();
 	int			n;
 	Breaker    *copies;

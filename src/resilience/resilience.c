@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "resilience/bounds.h"
 #include "resilience/breaker.h"
 #include "resilience/resilience.h"
 
@@ -14,4 +15,5 @@ void
 ffs_resilience_init(void)
 {
 	ffs_resilience_breaker_init();
+	ffs_resilience_calls_init();
 }

@@ -41,3 +41,12 @@ COMMENT ON COLUMN ffs_breakers.succeeded IS 'reports of success; failed: of fail
 COMMENT ON COLUMN ffs_breakers.last_failure IS 'SQLSTATE of the last failure, where ffs_run reported it';
 REVOKE ALL ON ffs_breakers FROM PUBLIC;
 GRANT SELECT ON ffs_breakers TO pg_monitor;
+
+CREATE PROCEDURE ffs_run(statement text, params jsonb DEFAULT '[]', max_attempts integer DEFAULT 3,
+    base_delay interval DEFAULT '100 ms', timeout interval DEFAULT NULL, breaker text DEFAULT NULL,
+    isolation text DEFAULT NULL, tenant text DEFAULT NULL, actor text DEFAULT NULL, metadata jsonb DEFAULT NULL)
+LANGUAGE c AS 'MODULE_PATHNAME';
+COMMENT ON PROCEDURE ffs_run(text, jsonb, integer, interval, interval, text, text, text, text, jsonb) IS
+'runs a statement in a transaction of its own, in which isolation level, tenant, actor and metadata are set, and commits it; params has a value for each of $1, $2 and so on, and rows that it returns are dropped.
+Tried again, up to max_attempts in all, after a serialization failure, a deadlock, a lock timeout, and a foreign server that is lost: after a random wait of up to base_delay, doubled from attempt to attempt, 30 s at most. timeout bounds all of it; breaker is a circuit breaker that is asked before each attempt and told of it.
+Errors: retries_exhausted, query_timeout, breaker_open, 25001 inside a transaction block, 22004, 22023, 0A000; those of the statement as they are';
