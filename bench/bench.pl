@@ -13,6 +13,7 @@ use Getopt::Long;
 use Time::HiRes qw(time);
 use lib dirname(abs_path(__FILE__)) . '/lib';
 use Bench::Client;
+use Bench::Database qw(make_database);
 use Bench::Profile qw(profiled);
 use Bench::Report;
 use Bench::Row qw(read_row read_peer slurp);
@@ -48,21 +49,6 @@ sub vars
 }
 
 # ---- the database ----
-
-sub connect_database
-{
-	$ENV{PGDATABASE} = 'postgres';
-	my $maintenance = Bench::Client->new('');
-	$maintenance->run_sql('DROP DATABASE IF EXISTS ffs_bench');
-	$maintenance->run_sql('DROP ROLE IF EXISTS app');
-	$maintenance->run_sql('CREATE DATABASE ffs_bench');
-	($postmaster) = slurp($maintenance->value('SHOW data_directory') . '/postmaster.pid') =~ /^(\d+)/;
-	$maintenance->close;
-	$ENV{PGDATABASE} = 'ffs_bench';
-	$admin = Bench::Client->new('');
-	$admin->run_sql(slurp("$home/setup.sql"));
-	return;
-}
 
 # The newest file of that name in the folder of peers or one below.
 sub peer_file
@@ -356,7 +342,7 @@ sub main
 		@files = grep { m{[^/]*(?:$wanted)[^/]*\.sql$} } @files;
 		die "no row has such a name: $set{row}\n" unless @files;
 	}
-	connect_database();
+	($admin, $postmaster) = make_database("$home/setup.sql");
 	my $report = Bench::Report->new($set{out}, $set{about}, $admin);
 	$set{growth} ? run_growth($report, @files) : run_rows($report, @files);
 	$report->finish;

@@ -16,7 +16,10 @@ chomp(my ($include, $lib) = map { scalar `$pg_config $_` } qw(--includedir --lib
 command_ok([ $ENV{CC} // 'cc', '-O1', '-Wall', '-Werror', "-I$include", "$bench/client.c", '-o', $client, "-L$lib", '-lpq', '-lpthread' ],
 	'the client builds');
 
-my $node = ffs_node('bench', conf => "autovacuum = off\nfsync = off\nsynchronous_commit = off\nmax_connections = 60\n");
+my $statements = -f qx{$pg_config --sharedir} =~ s/\n//r . '/extension/pg_stat_statements.control';
+my $node = ffs_node('bench',
+	preload => 0,
+	conf => "shared_preload_libraries = '" . ($statements ? 'pg_stat_statements,' : '') . "ffstorage'\nautovacuum = off\nfsync = off\nsynchronous_commit = off\nmax_connections = 60\n");
 local $ENV{PGHOST} = $node->host;
 local $ENV{PGPORT} = $node->port;
 foreach my $kind (qw(rows growth))
@@ -30,6 +33,20 @@ foreach my $kind (qw(rows growth))
 	{
 		my ($title) = slurp_file($file) =~ /^-- \@row (.+)$/m;
 		like($out, qr/^\Q$title\E/m, "$kind: $title");
+	}
+}
+
+SKIP:
+{
+	skip 'pg_stat_statements is not here', 5 unless $statements;
+	$node->append_conf('postgresql.conf', "pg_stat_statements.track = all\n");
+	$node->restart;
+	my ($out, $err) = run_command([ $^X, "$bench/mix.pl", '--client', $client, '--transactions', 400, '--tenants', 5, '--rows', 40 ]);
+	is($err, '', 'mix: nothing is complained of');
+	unlike($out, qr/in plain SQL$|another one in the end/m, 'mix: the same was done');
+	foreach my $line ('blocks, on the tables', 'list: rows', 'result_hits')
+	{
+		like($out, qr/^ +\Q$line\E +[1-9]/m, "mix: $line");
 	}
 }
 $node->stop;

@@ -171,6 +171,16 @@ sub row
 	return;
 }
 
+# Any table.
+sub table
+{
+	my ($self, $title, @lines) = @_;
+	print "\n$title\n";
+	print_table(@lines);
+	$self->{body} .= "## $title\n\n" . markdown_table(@lines) . "\n";
+	return;
+}
+
 sub plot
 {
 	my ($self, $name, $script) = @_;
