@@ -406,6 +406,7 @@ typedef struct RowReceiver
 	Size		room;
 	Size		limit;			/* rows beyond this are not kept; 0: none are */
 	bool		too_long;
+	TupleDesc	desc;			/* of the query's rows */
 	FmgrInfo	to_jsonb;
 	MemoryContext row_context;
 	MemoryContext context;
@@ -417,7 +418,7 @@ start_rows(DestReceiver *self, int operation pg_attribute_unused(), TupleDesc de
 	RowReceiver *receiver = (RowReceiver *) self;
 	MemoryContext old = MemoryContextSwitchTo(receiver->context);
 
-	(void) desc;
+	receiver->desc = BlessTupleDesc(CreateTupleDescCopy(desc));
 	fmgr_info(F_TO_JSONB, &receiver->to_jsonb);
 	fmgr_info_set_expr((Node *) makeFuncExpr(F_TO_JSONB, JSONBOID,
 											 list_make1(makeNullConst(RECORDOID, -1, InvalidOid)),
@@ -459,10 +460,10 @@ take_row(TupleTableSlot *slot, DestReceiver *self)
 	Datum		row;
 	bool		isnull = false;
 
-	/* not every plan gives slots of the descriptor that was announced */
-	if (slot->tts_tupleDescriptor->tdtypeid == RECORDOID && slot->tts_tupleDescriptor->tdtypmod < 0)
-		BlessTupleDesc(slot->tts_tupleDescriptor);
-	row = FunctionCall1(&receiver->to_jsonb, ExecFetchSlotHeapTupleDatum(slot));
+	/* not every plan gives slots of the descriptor that was announced, and names columns in them */
+	slot_getallattrs(slot);
+	row = HeapTupleGetDatum(heap_form_tuple(receiver->desc, slot->tts_values, slot->tts_isnull));
+	row = FunctionCall1(&receiver->to_jsonb, row);
 	tuplestore_putvalues(receiver->store, receiver->store_desc, &row, &isnull);
 	if (receiver->limit > 0 && !receiver->too_long)
 		keep_row(receiver, DatumGetJsonbP(row));

@@ -175,6 +175,7 @@ SELECT again();
 SELECT look('SELECT count(*), sum(k) FROM parted');
 SELECT look('SELECT count(*), sum(k) FROM parted_a');
 SELECT look('SELECT count(*), sum(k) FROM parted_a');
+SELECT look('SELECT id FROM parted WHERE k = 3');
 INSERT INTO parted_a VALUES (50, 5);
 SELECT look('SELECT count(*), sum(k) FROM parted');
 SELECT look('SELECT count(*), sum(k) FROM parted_a');

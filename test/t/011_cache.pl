@@ -1,8 +1,8 @@
-# The cache of rows: what ffs_get gives against SELECT under a random load
-# (test/model/cache.pl), with a cache that always evicts and with one that
-# never does; restarts, crashes, prepared transactions from before, replication;
-# and the model of its protocol (test/model/cache.pml) where spin is installed.
-# FFS_SEED chooses another load, FFS_TRANSACTIONS how much of it.
+# The cache of rows and results: what ffs_get, ffs_get_many and ffs_cached give
+# against SELECT under a random load (test/model/run.pl), processes killed along
+# the way; restarts, prepared transactions from before, replication; and the
+# model of its protocol (test/model/cache.pml) where spin is installed.
+# FFS_SEED chooses another load, FFS_COMPARISONS and FFS_KILLS how much of it.
 use strict;
 use warnings;
 use FindBin;
@@ -14,38 +14,57 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $seed = $ENV{FFS_SEED} // int(rand(100_000));
-my $transactions = $ENV{FFS_TRANSACTIONS} // ($ENV{FFS_LONG} ? 10_000 : 150);
 note("FFS_SEED=$seed");
 
 sub one { my ($node, $sql) = @_; return $node->safe_psql('postgres', $sql); }
 
-# ---- a load ----
+# ---- a load, with caches that always evict and ones that never do, and kill -9 ----
 
-sub run_model
+my ($kills, $comparisons) = $ENV{FFS_LONG} ? (20, 2_000_000) : (4, 100_000);
+$comparisons = $ENV{FFS_COMPARISONS} // $comparisons;
+$kills = $ENV{FFS_KILLS} // $kills;
+chomp(my $bindir = `$ENV{PG_CONFIG} --bindir`) if $ENV{PG_CONFIG};
+my $output = run_load($kills, $comparisons);
+like($output, qr/^seed $seed: \d+ comparisons, 0 differences/m, 'what the cache gives is what SELECT gives') or diag($output);
+my %figures = figures($output);
+cmp_ok($figures{rows}, '>', $comparisons / 10, 'rows were given from the cache');
+cmp_ok($figures{results}, '>', $comparisons / 2000, 'results were');
+cmp_ok($figures{evictions}, '>', $comparisons / 100, 'rows made room for others');
+is($figures{killed}, $kills, 'processes were killed along the way');
+
+sub run_load
 {
-	my ($node, $name) = @_;
-	local $ENV{PGHOST} = $node->host;
-	local $ENV{PGPORT} = $node->port;
-	local $ENV{PGDATABASE} = 'postgres';
-	my $output = `perl test/model/cache.pl $seed $transactions 2>&1`;
-	is($?, 0, "$name: what the cache gives is what SELECT gives") or diag($output);
-	like($output, qr/^\d{4,} comparisons, 0 differences/m, "$name: it was compared");
+	my ($kills, $comparisons) = @_;
+	my @command = ($^X, test_dir() . '/model/run.pl', "--seed=$seed", "--comparisons=$comparisons", "--kills=$kills");
+	push @command, "--bindir=$bindir" if defined $bindir;
+	# its server is its own
+	local %ENV = %ENV;
+	delete @ENV{qw(PGHOST PGPORT PGDATABASE PGDATA)};
+	my $output = `@command 2>&1`;
+	is($?, 0, 'the load runs') or diag($output);
 	note($output);
+	diag("figure: $_") foreach grep { /^(?:compared|answered|killed|seed \d+:)/ } split /\n/, $output;
+	return $output;
 }
 
-my $node = ffs_node('cache', conf => "ffstorage.cache_size = 128kB\nautovacuum_naptime = 1s\nwal_level = replica\nmax_wal_senders = 10\nhot_standby = on\n");
+# What it says at its end.
+sub figures
+{
+	my ($output) = @_;
+	my %figures;
+	@figures{qw(rows results)} = $output =~ /^answered from the cache: (\d+) rows, (\d+) results/m;
+	($figures{evictions}) = $output =~ /evictions (\d+)/;
+	my ($backends, $servers) = $output =~ /^killed: (\d+) backends, (\d+) servers/m;
+	$figures{killed} = ($backends // 0) + ($servers // 0);
+	$figures{$_} //= 0 foreach qw(rows results evictions);
+	return %figures;
+}
+
+my $node = ffs_node('cache', conf => "ffstorage.cache_size = 16MB\nautovacuum_naptime = 1s\nwal_level = replica\nmax_wal_senders = 10\nhot_standby = on\n");
 one($node, 'CREATE EXTENSION ffstorage');
-run_model($node, 'tiny');
-cmp_ok(one($node, 'SELECT evictions FROM ffs_stat_cache'), '>', 100, 'rows made room for others');
-one($node, 'ALTER SYSTEM SET ffstorage.cache_size = \'16MB\'');
-$node->restart;
-run_model($node, 'large');
-cmp_ok(one($node, 'SELECT hits FROM ffs_stat_cache'), '>', 1000, 'it was used');
-is(one($node, 'SELECT evictions FROM ffs_stat_cache'), 0, 'nothing had to go');
 
 # ---- transactions that were prepared before the server started ----
 
-one($node, q{SELECT ffs_unmanage_all()});
 one($node, q{CREATE TABLE t (id integer PRIMARY KEY, v text); SELECT ffs_manage('t', 'scd2');
 	INSERT INTO t (id, v) VALUES (1, 'old'), (2, 'old'), (3, 'old')});
 one($node, q{BEGIN; UPDATE t SET v = 'new' WHERE id = 1; PREPARE TRANSACTION 'before'});
