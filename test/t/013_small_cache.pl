@@ -150,7 +150,7 @@ my ($out, $err) = ('', '');
 my $load = IPC::Run::start([ 'pgbench', '-n', '-M', 'prepared', '-c', $clients, '-j', 2, '-T', $seconds, '--random-seed', $seed, '-f', $script, $database ],
 	'>', \$out, '2>', \$err);
 my $start = time;
-my $step = max(0.5, $seconds / 120);
+my $step = max(0.5, min(5, $seconds / 120));
 my @samples;
 while (time < $start + $seconds - $step / 2)
 {
@@ -188,6 +188,7 @@ foreach my $i (0 .. 2)
 }
 # Freed memory may stay with the allocator: a little is allowed, growth is not.
 cmp_ok(most('anon', $part[2]), '<', most('anon', $part[1]) + 4096 * $clients, q{the backends' own memory does not grow});
+cmp_ok(most('rss', $part[2]), '<', most('rss', $part[1]) + 8192 * $clients, 'nor does what is resident in them');
 cmp_ok(most('shared', $part[2]), '<', most('shared', $part[1]) + 4096, 'nor does shared memory');
 cmp_ok(most('used_bytes', \@samples), '<=', $samples[0]{capacity_bytes}, 'the cache stays within its bounds');
 cmp_ok(min(map { $_->{used_bytes} } @{ $part[2] }), '>', 0.5 * $samples[0]{capacity_bytes}, 'and is used');
