@@ -503,10 +503,7 @@ ffs_cache_position(uint32 number, Snapshot snapshot, uint64 xmin, uint64 *positi
 			return false;
 		if (fence.kept[i] < xmin || !was_running(xid, snapshot))
 			continue;
-		/* the unseen ones must be the latest */
-		if (unseen != i)
-			return false;
-		unseen = i + 1;
+		unseen++;
 	}
 	*position = fence.count - unseen;
 	return true;

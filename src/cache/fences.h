@@ -86,8 +86,8 @@ extern uint64 ffs_cache_floor(void);
 extern bool ffs_cache_sees_changes(TableFence *fence, Snapshot snapshot, uint64 xmin, uint64 *generation);
 
 /*
- * How many of a part's writers the snapshot sees: those, and no others.
- * False where that cannot be said, or where one is the caller itself.
+ * How many of a part's writers the snapshot sees as finished.  False where
+ * that cannot be said, or where one is the caller itself.
  */
 extern bool ffs_cache_position(uint32 number, Snapshot snapshot, uint64 xmin, uint64 *position);
 

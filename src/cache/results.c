@@ -9,25 +9,26 @@
  * A result is made of the committed state of parts of tables: a part is all
  * of a table, or one tenant's rows of it.  Every part has a fence (several
  * may share one), on which writers note themselves before they change
- * anything there, each once, in order; `count` says how many did.  For a
- * snapshot S that sees the writers up to some position as finished and none
- * of the later ones, the state of the part is that position.  Two snapshots
- * of one position see the same rows.
+ * anything there, each once; `count` says how many did.  How many of them a
+ * snapshot sees as finished is its position on that fence.  What snapshots see
+ * as finished only grows with the time at which they were taken, so two that
+ * see equally many see the same ones, and the same rows of the part.
  *
  *	Filler	runs the query with its snapshot S1, and puts the rows in with
  *			S1's position on each part's fence, asked for after the query ran.
- *			Without one (S1 sees a later writer but not an earlier one, or has
- *			written itself) nothing goes in.
+ *			Nothing goes in where that is not known, or S1 is of a transaction
+ *			that has written there itself.
  *	Reader	with snapshot S asks for S's position on each of them, and uses
  *			the rows if all are those of the entry.
  *
- * Why that is right.  Whoever is finished for a snapshot was finished when it
- * was taken, and had come in before: so a snapshot's position, asked for at
- * any time after it was taken, leaves out nobody whom it sees.  Who comes in
- * later is not seen by it and does not change its position.  Nobody leaves:
- * of the latest KEPT_WRITERS the ids are known one by one, and of those before
- * the greatest, which has to be less than the snapshot's xmin.  What a fence's
- * writers did elsewhere costs hits and nothing else.
+ * Positions are asked for after the snapshot was taken.  Whoever is finished
+ * for it had come in before, so nobody whom it sees is left out; who comes in
+ * later is not seen, and does not change its position.  Nobody leaves: of the
+ * latest KEPT_WRITERS the ids are known one by one, and of those before them
+ * the greatest, which has to be less than the snapshot's xmin, so that they
+ * are seen.  (Who comes in a second time, having had to make room, is seen by
+ * all whose position is known.)  Writers that did not change the part, but
+ * another one of the same fence, cost hits and nothing else.
  *
  * So a result stays good while a writer is at work that a snapshot does not
  * see, and is no longer used once it is seen.
@@ -46,6 +47,8 @@
  *
  * The key is a hash of what else matters: database, role, tenants, query,
  * parameters, settings (cached.c).
+ *
+ * test/model/results.pml is a model of this.
  *
  * An entry is a piece of the store, with its rows where these are few; if
  * not, they are in further pieces, of which the clock may take each by
