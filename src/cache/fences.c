@@ -50,6 +50,7 @@ init_table_fence(TableFence *fence)
 	SpinLockInit(&fence->mutex);
 	pg_atomic_init_u64(&fence->generation, 1);
 	pg_atomic_init_u64(&fence->insert_generation, 1);
+	pg_atomic_init_u64(&fence->definition, 1);
 }
 
 void
@@ -167,7 +168,7 @@ ffs_cache_table_fence(Oid relid)
 uint64
 ffs_cache_generation(TableFence *fence)
 {
-	return pg_atomic_read_u64(&fence->generation);
+	return pg_atomic_read_u64(&fence->definition);
 }
 
 static inline bool
@@ -216,7 +217,7 @@ ffs_cache_sees_changes(TableFence *fence, Snapshot snapshot, uint64 xmin, uint64
 
 	SpinLockAcquire(&fence->mutex);
 	changes = fence->changes;
-	*generation = pg_atomic_read_u64(&fence->generation);
+	*generation = pg_atomic_read_u64(&fence->definition);
 	SpinLockRelease(&fence->mutex);
 	return ffs_cache_sees_all(&changes, snapshot, xmin);
 }
@@ -269,7 +270,7 @@ note_in_unused(TableFence *fence, Oid relid)
 	SpinLockAcquire(&fence->mutex);
 	unused = !is_used(fence, relid);
 	if (unused)
-		ffs_cache_note_writer(&fence->changes, xid);
+		ffs_cache_note_writer(&fence->untold, xid);
 	SpinLockRelease(&fence->mutex);
 	return unused;
 }
@@ -303,15 +304,15 @@ ffs_cache_fence_inserts(TableFence *fence, Oid relid)
 	own->inserts = true;
 }
 
-void
-ffs_cache_fence_table(TableFence *fence, Oid relid)
+/* Rows of the table change whose keys nobody will tell. */
+static void
+fence_rows(TableFence *fence)
 {
 	uint64		xid = ffs_cache_own_xid();
 
 	SpinLockAcquire(&fence->mutex);
-	ffs_cache_note_writer(&fence->changes, xid);
-	if (is_used(fence, relid) || is_read(fence, relid))
-		pg_atomic_fetch_add_u64(&fence->generation, 1);
+	ffs_cache_note_writer(&fence->untold, xid);
+	pg_atomic_fetch_add_u64(&fence->generation, 1);
 	SpinLockRelease(&fence->mutex);
 }
 
@@ -323,7 +324,23 @@ fence_and_count(TableFence *fence)
 	SpinLockAcquire(&fence->mutex);
 	ffs_cache_note_writer(&fence->changes, xid);
 	pg_atomic_fetch_add_u64(&fence->generation, 1);
+	pg_atomic_fetch_add_u64(&fence->definition, 1);
 	SpinLockRelease(&fence->mutex);
+}
+
+void
+ffs_cache_fence_table(TableFence *fence, Oid relid)
+{
+	uint64		xid = ffs_cache_own_xid();
+	bool		idle;
+
+	SpinLockAcquire(&fence->mutex);
+	idle = !is_used(fence, relid) && !is_read(fence, relid);
+	if (idle)
+		ffs_cache_note_writer(&fence->changes, xid);
+	SpinLockRelease(&fence->mutex);
+	if (!idle)
+		fence_and_count(fence);
 }
 
 void
@@ -346,6 +363,7 @@ ffs_cache_touch_catalog(Oid dboid)
 
 	SpinLockAcquire(&fence->mutex);
 	pg_atomic_fetch_add_u64(&fence->generation, 1);
+	pg_atomic_fetch_add_u64(&fence->definition, 1);
 	SpinLockRelease(&fence->mutex);
 }
 
@@ -536,7 +554,7 @@ ffs_cache_must_tell(TableFence *fence, Oid relid, bool is_insert)
 	}
 	else if (++own->nkeys > MANY_KEYS)
 	{
-		ffs_cache_fence_table(fence, relid);
+		fence_rows(fence);
 		own->all = true;
 		return false;
 	}

@@ -36,10 +36,12 @@ struct TableFence
 	bool		read;			/* results of queries that read it may be there */
 	Oid			dboid;
 	Oid			relid;
-	pg_atomic_uint64 generation;
+	pg_atomic_uint64 generation;	/* of its rows */
 	pg_atomic_uint64 insert_generation;
-	XidSet		changes;
-	XidSet		inserts;
+	pg_atomic_uint64 definition;	/* the generation of what is not rows only */
+	XidSet		changes;		/* who counted the last one up */
+	XidSet		untold;			/* who wrote rows and did not tell their keys */
+	XidSet		inserts;		/* who inserted such */
 };
 
 /*
@@ -82,7 +84,7 @@ extern bool ffs_cache_sees_all(const XidSet *set, Snapshot snapshot, uint64 xmin
 /* What stands in every set for transactions that were prepared before the server started. */
 extern uint64 ffs_cache_floor(void);
 
-/* Does the snapshot see all changes of the whole table?  Gives its generation. */
+/* Does the snapshot see all changes of the table as a whole?  Gives the generation of its definition. */
 extern bool ffs_cache_sees_changes(TableFence *fence, Snapshot snapshot, uint64 xmin, uint64 *generation);
 
 /*

@@ -52,8 +52,8 @@
  * xmax without asking elsewhere: they count as not finished.)
  *
  * Table fences.  What changes more than single rows (TRUNCATE, DDL, triggers
- * switched off, partitions attached) puts its id into the table's set and
- * counts `generation` up before it commits: entries of other generations are
+ * switched off, partitions attached) puts its id into the table's set
+ * `changes` and counts `generation` up before it commits: entries of other generations are
  * as good as gone, and fills wait until the change is seen.  Rows that come
  * with COPY, of which no key is told, are in a set and a generation of their
  * own, `inserts`, that negative entries obey; others need not: where a row
@@ -61,9 +61,11 @@
  * (The transaction that brought them asks the table: with a snapshot that
  * still sees a row which another one has deleted since, it may see two rows
  * of one key.)
- * A writer that has told very many keys fences the table and tells no more.
- * Tables of which nothing was ever put in need no fences by key: a writer
- * notes itself once in the table's set and goes on.  The flags `used` and
+ * A writer that has told very many keys counts the generation up and tells no
+ * more; tables of which nothing was ever put in need no fences by key at all:
+ * such a writer notes itself once in the table's set `untold` and goes on.
+ * (`definition` counts up with `changes` only: what was found out about the
+ * table, and results of queries, care for no rows here.)  The flags `used` and
  * `negatives` are set by fillers before they look at a set, and looked at by
  * writers before they put themselves in, both under the table fence's lock:
  * one of them sees the other.
@@ -545,16 +547,19 @@ sees_absence(const StoreKey *key, const Entry *entry, Snapshot snapshot)
 	TableFence *fence = key->fence;
 	uint64		xmin = ffs_cache_full_xmin(snapshot);
 	XidSet		changes;
+	XidSet		untold;
 	XidSet		inserts;
 
 	SpinLockAcquire(&fence->mutex);
 	changes = fence->changes;
+	untold = fence->untold;
 	inserts = fence->inserts;
 	SpinLockRelease(&fence->mutex);
 	return xmin >= ffs_cache_floor() &&
 		entry->insert_generation == pg_atomic_read_u64(&fence->insert_generation) &&
 		ffs_cache_sees_all(&bucket_of(key->hash)->writers, snapshot, xmin) &&
-		ffs_cache_sees_all(&changes, snapshot, xmin) && ffs_cache_sees_all(&inserts, snapshot, xmin);
+		ffs_cache_sees_all(&changes, snapshot, xmin) && ffs_cache_sees_all(&untold, snapshot, xmin) &&
+		ffs_cache_sees_all(&inserts, snapshot, xmin);
 }
 
 StoreAnswer
@@ -647,6 +652,7 @@ ffs_cache_put(const StoreKey *key, Snapshot snapshot, const void *row, Size leng
 	uint64		generation;
 	uint64		insert_generation;
 	XidSet		changes;
+	XidSet		untold;
 	XidSet		inserts;
 	Entry	   *entry;
 
@@ -658,11 +664,12 @@ ffs_cache_put(const StoreKey *key, Snapshot snapshot, const void *row, Size leng
 	if (row == NULL)
 		fence->negatives = true;
 	changes = fence->changes;
+	untold = fence->untold;
 	inserts = fence->inserts;
 	generation = pg_atomic_read_u64(&fence->generation);
 	insert_generation = pg_atomic_read_u64(&fence->insert_generation);
 	SpinLockRelease(&fence->mutex);
-	if (!ffs_cache_sees_all(&changes, snapshot, full) || (row == NULL && !ffs_cache_sees_all(&inserts, snapshot, full)))
+	if (!ffs_cache_sees_all(&changes, snapshot, full) || !ffs_cache_sees_all(&untold, snapshot, full) || (row == NULL && !ffs_cache_sees_all(&inserts, snapshot, full)))
 		goto refused;
 
 	LWLockAcquire(&part->lock, LW_EXCLUSIVE);
