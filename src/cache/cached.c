@@ -206,20 +206,20 @@ add_settings(StringInfo buf)
 }
 
 static void
-finish_key(StringInfo buf, ResultKey *key)
+hash_key(const char *bytes, int length, ResultKey *key)
 {
 	pg_cryptohash_ctx *hash = pg_cryptohash_create(PG_SHA256);
 
 	if (hash == NULL || pg_cryptohash_init(hash) < 0 ||
-		pg_cryptohash_update(hash, (uint8 *) buf->data, buf->len) < 0 ||
+		pg_cryptohash_update(hash, (const uint8 *) bytes, length) < 0 ||
 		pg_cryptohash_final(hash, key->digest, sizeof(key->digest)) < 0)
 		elog(ERROR, "could not hash the key of a cached result");
 	pg_cryptohash_free(hash);
 }
 
-/* The name of the query, without values; what was hashed stays in buf. */
+/* All that a query's name is a hash of: no values, and no tenants. */
 static void
-name_query(StringInfo buf, const Call *call, ResultKey *name)
+write_name(StringInfo buf, const Call *call)
 {
 	initStringInfo(buf);
 	add_number(buf, MyDatabaseId);
@@ -229,7 +229,6 @@ name_query(StringInfo buf, const Call *call, ResultKey *name)
 	add_number(buf, call->nparams);
 	for (int i = 0; i < call->nparams; i++)
 		add_number(buf, call->types[i]);
-	finish_key(buf, name);
 }
 
 static void
@@ -256,9 +255,9 @@ add_value(StringInfo buf, Oid type, Datum value, bool isnull)
 		add_string(buf, DatumGetCString(value));
 }
 
-/* The key of the result, which goes on from the query's name. */
+/* What the key of the result has after that. */
 static void
-name_result(StringInfo buf, const Call *call, ResultKey *key)
+write_values(StringInfo buf, const Call *call)
 {
 	Datum		tenants;
 
@@ -267,7 +266,6 @@ name_result(StringInfo buf, const Call *call, ResultKey *key)
 	add_number(buf, ffs_tenancy_mode());
 	if (ffs_tenancy_list(&tenants))
 		add_value(buf, TEXTARRAYOID, tenants, false);
-	finish_key(buf, key);
 }
 
 /* ---- prepared queries ---- */
@@ -400,7 +398,8 @@ has_untyped(const Call *call)
 typedef struct RowReceiver
 {
 	DestReceiver pub;
-	Tuplestorestate *store;		/* all rows */
+	ReturnSetInfo *result;		/* who wants the rows */
+	Tuplestorestate *store;		/* all of them */
 	TupleDesc	store_desc;
 	ResultRows	rows;			/* for the cache */
 	Size		room;
@@ -531,6 +530,18 @@ execute(SPIPlanPtr plan, bool kept, const SPIExecuteOptions *options)
 	PG_END_TRY();
 }
 
+/* Make ready for all rows that the query gives: they outlive the call. */
+static void
+prepare_receiver(RowReceiver *receiver, ReturnSetInfo *result)
+{
+	MemoryContext old = MemoryContextSwitchTo(result->econtext->ecxt_per_query_memory);
+
+	receiver->store_desc = CreateTemplateTupleDesc(1);
+	TupleDescInitEntry(receiver->store_desc, 1, "ffs_cached", JSONBOID, -1, 0);
+	receiver->store = tuplestore_begin_heap((result->allowedModes & SFRM_Materialize_Random) != 0, false, work_mem);
+	MemoryContextSwitchTo(old);
+}
+
 static void
 run_query(RowReceiver *receiver, const ResultKey *name, const Call *call)
 {
@@ -538,6 +549,7 @@ run_query(RowReceiver *receiver, const ResultKey *name, const Call *call)
 	SPIPlanPtr	plan;
 	bool		kept;
 
+	prepare_receiver(receiver, receiver->result);
 	receiver->pub.receiveSlot = take_row;
 	receiver->pub.rStartup = start_rows;
 	receiver->pub.rShutdown = no_rows_more;
@@ -632,6 +644,7 @@ static bool
 answer(Call *call, RowReceiver *receiver, ResultRows *rows)
 {
 	StringInfoData buf;
+	int			name_length;
 	ResultKey	name;
 	ResultKey	key;
 	ResultCatalogs catalogs = {0};
@@ -641,20 +654,23 @@ answer(Call *call, RowReceiver *receiver, ResultRows *rows)
 	bool		seen = usable && ffs_cache_result_catalogs(GetActiveSnapshot(), &catalogs);
 	const char *reason;
 
-	name_query(&buf, call, &name);
+	write_name(&buf, call);
+	name_length = buf.len;
 	if (has_untyped(call) || !usable || has_temporaries())
 	{
+		hash_key(buf.data, name_length, &name);
 		prepared = find_prepared(&name, call, &catalogs);
 		type_parameters(call, prepared->verdict);
 	}
 	usable = usable && (prepared == NULL || prepared->verdict->reason == NULL);
-	name_result(&buf, call, &key);
-	pfree(buf.data);
+	write_values(&buf, call);
+	hash_key(buf.data, buf.len, &key);
 	if (usable && ffs_cache_result_find(&key, GetActiveSnapshot(), call->ttl, rows))
 		goto found;
 
 	if (prepared == NULL)
 	{
+		hash_key(buf.data, name_length, &name);
 		prepared = find_prepared(&name, call, &catalogs);
 		type_parameters(call, prepared->verdict);
 	}
@@ -712,11 +728,10 @@ ffs_cached(PG_FUNCTION_ARGS)
 
 	if (SRF_IS_FIRSTCALL())
 	{
-		MemoryContext per_query;
 		MemoryContext old;
 		Call		call;
 		RowReceiver receiver;
-		ResultRows	rows;
+		bool		is_hit;
 
 		if (result == NULL || !IsA(result, ReturnSetInfo) || result->econtext == NULL ||
 			(result->allowedModes & SFRM_Materialize) == 0 || (result->allowedModes & SFRM_ValuePerCall) == 0)
@@ -725,39 +740,24 @@ ffs_cached(PG_FUNCTION_ARGS)
 					 errmsg("set-valued function called in context that cannot accept a set"),
 					 errdetail("ffs_cached gives a row for each row of the query."),
 					 errhint("Call it in FROM, or in the list of a SELECT.")));
-		per_query = result->econtext->ecxt_per_query_memory;
 		read_call(fcinfo, &call);
 		memset(&receiver, 0, sizeof(receiver));
-		old = MemoryContextSwitchTo(per_query);
-		receiver.store_desc = CreateTemplateTupleDesc(1);
-		TupleDescInitEntry(receiver.store_desc, 1, "ffs_cached", JSONBOID, -1, 0);
-		receiver.store = tuplestore_begin_heap((result->allowedModes & SFRM_Materialize_Random) != 0, false, work_mem);
+		receiver.result = result;
+		context = SRF_FIRSTCALL_INIT();
+		old = MemoryContextSwitchTo(context->multi_call_memory_ctx);
+		found = palloc0(sizeof(FoundRows));
+		is_hit = answer(&call, &receiver, &found->rows);
 		MemoryContextSwitchTo(old);
-		if (!answer(&call, &receiver, &rows))
+		if (!is_hit)
 		{
-			if (receiver.rows.bytes != NULL)
-				pfree(receiver.rows.bytes);
+			end_MultiFuncCall(fcinfo, context);
 			result->returnMode = SFRM_Materialize;
 			result->setResult = receiver.store;
 			result->setDesc = receiver.store_desc;
 			PG_RETURN_NULL();
 		}
-		tuplestore_end(receiver.store);
-		context = SRF_FIRSTCALL_INIT();
-		old = MemoryContextSwitchTo(context->multi_call_memory_ctx);
-		found = palloc(sizeof(FoundRows));
-		found->rows = rows;
-		found->at = 0;
 		context->user_fctx = found;
-		context->max_calls = rows.n;
-		MemoryContextSwitchTo(old);
-		/* it lives as long as the call */
-		if (GetMemoryChunkContext(rows.bytes) != context->multi_call_memory_ctx)
-		{
-			found->rows.bytes = MemoryContextAllocHuge(context->multi_call_memory_ctx, Max(rows.length, 1));
-			memcpy(found->rows.bytes, rows.bytes, rows.length);
-			pfree(rows.bytes);
-		}
+		context->max_calls = found->rows.n;
 	}
 
 	context = SRF_PERCALL_SETUP();
