@@ -57,7 +57,7 @@ sub read_row
 			push @{ $scope->{parts} }, $part;
 		}
 		elsif ($word eq 'row') { $row->{title} = $rest; }
-		elsif ($word eq 'per') { @$row{qw(per unit)} = split ' ', $rest, 2; }
+		elsif ($word eq 'per') { @$row{qw(per unit)} = per($rest, $file); }
 		elsif ($word eq 'measure') { $row->{measure} = $rest; }
 		elsif ($word eq 'target') { push @{ $row->{targets} }, target($rest, $file); }
 		elsif ($word eq 'peers') { $row->{peers} = [ split ' ', $rest ]; }
@@ -70,6 +70,14 @@ sub read_row
 	die "$file: a row needs \@row and a \@case\n" unless defined $row->{title} && @{ $row->{cases} };
 	complete($row, $_) foreach @{ $row->{cases} };
 	return $row;
+}
+
+# "1000 row", "1000 / 4 row"
+sub per
+{
+	my ($text, $file) = @_;
+	my ($n, $by, $unit) = $text =~ m{^(\d+)(?: / (\d+))? (.+)$} or die "$file: bad \@per: $text\n";
+	return ($n / ($by // 1), $unit);
 }
 
 # "CASE <= 1.75", "CASE >= 0.8", "CASE <= 0.65 of OTHER", "CASE >= 1 within noise"
