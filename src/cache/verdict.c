@@ -434,6 +434,9 @@ walk_query(Walk *context, Query *query)
 
 		if (rte->rtekind == RTE_RELATION)
 			result = walk_relation(context, rte);
+		else if (rte->rtekind == RTE_SUBQUERY && OidIsValid(rte->relid))
+			/* 16 and later keep the view there */
+			context->verdict->relations = list_append_unique_oid(context->verdict->relations, rte->relid);
 		else if (rte->rtekind == RTE_NAMEDTUPLESTORE)
 			result = refuse(context, "It reads a transition table.");
 		if (result)
