@@ -36,6 +36,11 @@
 #include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/regproc.h"
+#if PG_VERSION_NUM >= 160000
+#include "utils/relfilenumbermap.h"
+#else
+#include "utils/relfilenodemap.h"
+#endif
 #include "utils/snapmgr.h"
 
 /* The prefix that belongs to us: unknown settings under it are errors. */
@@ -194,6 +199,41 @@ ffs_compat_is_autovacuum(void)
 	return AmAutoVacuumWorkerProcess();
 #else
 	return IsAutoVacuumWorkerProcess();
+#endif
+}
+
+/* Where a block in the server's buffers is from; of a BufferTag. */
+#if PG_VERSION_NUM >= 160000
+#define ffs_compat_tag_space(tag)		((tag).spcOid)
+#define ffs_compat_tag_database(tag)	((tag).dbOid)
+#define ffs_compat_tag_filenode(tag)	BufTagGetRelNumber(&(tag))
+#define ffs_compat_tag_fork(tag)		BufTagGetForkNum(&(tag))
+#else
+#define ffs_compat_tag_space(tag)		((tag).rnode.spcNode)
+#define ffs_compat_tag_database(tag)	((tag).rnode.dbNode)
+#define ffs_compat_tag_filenode(tag)	((tag).rnode.relNode)
+#define ffs_compat_tag_fork(tag)		((tag).forkNum)
+#endif
+
+/* The number of a relation's file. */
+static inline Oid
+ffs_compat_filenode(Relation rel)
+{
+#if PG_VERSION_NUM >= 160000
+	return rel->rd_locator.relNumber;
+#else
+	return rel->rd_node.relNode;
+#endif
+}
+
+/* The relation of this database with that file; InvalidOid where there is none. */
+static inline Oid
+ffs_compat_relid_by_filenode(Oid space, Oid filenode)
+{
+#if PG_VERSION_NUM >= 160000
+	return RelidByRelfilenumber(space, filenode);
+#else
+	return RelidByRelfilenode(space, filenode);
 #endif
 }
 

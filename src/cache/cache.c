@@ -22,6 +22,7 @@
 #include "cache/store.h"
 #include "cache/tables.h"
 #include "cache/verdict.h"
+#include "cache/warm.h"
 #include "registry/rowcache.h"
 #include "stats/stats.h"
 
@@ -135,6 +136,7 @@ ffs_cache_init(void)
 	define_settings();
 	ffs_stats_register_check("cache", check_cache);
 	ffs_cache_cached_init();
+	ffs_cache_warm_init();
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	ffs_cache_store_init();

@@ -181,9 +181,10 @@ make_row(HeapTuple tuple, TupleDesc leaf, TupleDesc root)
 	return DatumGetHeapTupleHeader(heap_copy_tuple_as_datum(tuple, root));
 }
 
-/* Read the row, and put what was found into the store. */
+/* Read the row, and put what was found (if only where there is room: a row) into the store. */
 static FfsRowAnswer
-read_row(FfsTable *table, const StoreKey *store_key, const Datum *key, MemoryContext context, HeapTupleHeader *row)
+read_row(FfsTable *table, const StoreKey *store_key, const Datum *key, StorePolicy policy,
+		 MemoryContext context, HeapTupleHeader *row)
 {
 	Relation	root = table_open(table->relid, AccessShareLock);
 	Relation	rel = root;
@@ -227,7 +228,7 @@ read_row(FfsTable *table, const StoreKey *store_key, const Datum *key, MemoryCon
 				*row = make_row(tuple, RelationGetDescr(rel), RelationGetDescr(root));
 				MemoryContextSwitchTo(old);
 				ffs_cache_put(store_key, snapshot, *row, HeapTupleHeaderGetDatumLength(*row),
-							  HeapTupleHeaderGetXmin(tuple->t_data), STORE_EVICT);
+							  HeapTupleHeaderGetXmin(tuple->t_data), policy);
 				answer = FFS_ROW_FOUND;
 				if (should_free)
 					heap_freetuple(tuple);
@@ -246,7 +247,7 @@ read_row(FfsTable *table, const StoreKey *store_key, const Datum *key, MemoryCon
 	table_close(root, NoLock);
 	if (!is_known)
 		return FFS_ROW_ASK;
-	if (answer == FFS_ROW_NONE)
+	if (answer == FFS_ROW_NONE && policy == STORE_EVICT)
 		ffs_cache_put(store_key, snapshot, NULL, 0, InvalidTransactionId, STORE_EVICT);
 	return answer;
 }
@@ -283,7 +284,7 @@ ffs_cache_get(FfsTable *table, const Datum *key, MemoryContext context, Datum *r
 			return FFS_ROW_NONE;
 		case STORE_MISS:
 			ffs_cache_pending[COUNT_MISSES]++;
-			answer = read_row(table, &store_key, key, context, (HeapTupleHeader *) &found);
+			answer = read_row(table, &store_key, key, STORE_EVICT, context, (HeapTupleHeader *) &found);
 			if (answer == FFS_ROW_ASK)
 				goto ask;
 			break;
@@ -299,6 +300,32 @@ ffs_cache_get(FfsTable *table, const Datum *key, MemoryContext context, Datum *r
 ask:
 	ffs_cache_pending[COUNT_BYPASSED]++;
 	return FFS_ROW_ASK;
+}
+
+FfsLoaded
+ffs_cache_read_key(FfsTable *table, const char *bytes, int length)
+{
+	CachedTable *known;
+	StoreKey	store_key;
+	Datum		key[INDEX_MAX_KEYS];
+	char		buffer[MAX_KEY_BYTES];
+	void	   *found;
+	uint64		fills = ffs_cache_pending[COUNT_FILLS];
+	uint64		refused = ffs_cache_pending[COUNT_REFUSED];
+
+	if (must_ask(table))
+		return FFS_NOT_LOADED;
+	known = ffs_cache_known_table(table);
+	if (!lock_table(&known, table) || !ffs_cache_is_cacheable(known, table, STORE_ROWS) ||
+		!ffs_cache_key_values(known, bytes, length, key) || !ffs_cache_make_key(known, key, buffer, &store_key))
+		return FFS_NOT_LOADED;
+	if (ffs_cache_look_up(&store_key, GetActiveSnapshot(), CurrentMemoryContext, &found) != STORE_MISS)
+		return FFS_LOADED;
+	if (read_row(table, &store_key, key, STORE_IF_ROOM, CurrentMemoryContext, (HeapTupleHeader *) &found) != FFS_ROW_FOUND)
+		return FFS_NOT_LOADED;
+	if (ffs_cache_pending[COUNT_FILLS] > fills)
+		return FFS_LOADED;
+	return ffs_cache_pending[COUNT_REFUSED] > refused ? FFS_NOT_LOADED : FFS_NO_ROOM;
 }
 
 /* ---- all rows ---- */

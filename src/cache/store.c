@@ -863,6 +863,48 @@ ffs_cache_remove(Oid relid, StoreWanted wanted)
 	return removed;
 }
 
+/* ---- all of it ---- */
+
+/* Entries are looked at in steps, so that nobody waits for the lock for long. */
+#define BLOCKS_AT_ONCE 256
+
+bool
+ffs_cache_next_rows(StoreCursor *cursor, bool used, StoreNamedRow *rows, int max, int *n)
+{
+	uint32		p = cursor->partition;
+	uint32		end;
+	LWLock	   *lock;
+
+	*n = 0;
+	if (shared == NULL || p >= npartitions)
+		return false;
+	lock = &shared->partitions[p].partition.lock;
+	end = Min(cursor->block + BLOCKS_AT_ONCE, nblocks);
+	LWLockAcquire(lock, LW_SHARED);
+	while (cursor->block < end && *n < max)
+	{
+		uint32		at = ++cursor->block;
+		Entry	   *entry = (Entry *) block_at(p, at);
+		StoreNamedRow *row = &rows[*n];
+
+		if (*state_of(p, at) != BLOCK_ENTRY || entry->referenced != used ||
+			!TransactionIdIsValid(entry->xmin) || is_useless(entry))
+			continue;
+		row->dboid = entry->dboid;
+		row->relid = entry->relid;
+		row->length = entry->key_length;
+		copy_out(p, entry, 0, entry->key_length, row->bytes);
+		(*n)++;
+	}
+	LWLockRelease(lock);
+	if (cursor->block >= nblocks)
+	{
+		cursor->partition++;
+		cursor->block = 0;
+	}
+	return true;
+}
+
 /* ---- figures ---- */
 
 void

@@ -138,6 +138,29 @@ extern Size ffs_cache_piece_size(void);
 extern Size ffs_cache_capacity(void);
 extern uint64 ffs_cache_next_id(void);
 
+/* ---- all of it ---- */
+
+typedef struct StoreCursor
+{
+	uint32		partition;
+	uint32		block;
+} StoreCursor;
+
+typedef struct StoreNamedRow
+{
+	Oid			dboid;
+	Oid			relid;
+	int			length;
+	char		bytes[MAX_KEY_BYTES];
+} StoreNamedRow;
+
+/*
+ * The keys of some more rows that are there, in no order, of those that have
+ * or that have not been used since the clock's hand passed; negative entries
+ * are left out.  Begins at a cursor of zeros; false when it has been all round.
+ */
+extern bool ffs_cache_next_rows(StoreCursor *cursor, bool used, StoreNamedRow *rows, int max, int *n);
+
 /* ---- figures ---- */
 
 typedef enum StoreCounter

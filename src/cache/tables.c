@@ -48,6 +48,7 @@
 
 #include "base/base.h"
 #include "cache/tables.h"
+#include "cache/warm.h"
 #include "tenancy/tenancy.h"
 
 static HTAB *known_tables = NULL;
@@ -126,6 +127,22 @@ describe_part(KeyPart *part, Form_pg_attribute att)
 	return true;
 }
 
+/* Of tables with equal ones, one's keys in full are keys of the other's types. */
+static uint32
+signature_of(const CachedTable *known, FfsTable *table)
+{
+	uint32		signature = table->nkeys;
+
+	for (int i = 0; i < table->nkeys; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(known->desc, table->key[i] - 1);
+
+		signature = hash_combine(signature, murmurhash32(att->atttypid));
+		signature = hash_combine(signature, murmurhash32((uint32) att->attlen << 1 | att->attbyval));
+	}
+	return signature;
+}
+
 static void
 describe(CachedTable *known, FfsTable *table)
 {
@@ -151,9 +168,11 @@ describe(CachedTable *known, FfsTable *table)
 		known->hashable = describe_part(&known->parts[i], TupleDescAttr(known->desc, table->key[i] - 1));
 	known->tenant_hashable = table->tenant > 0 &&
 		is_deterministic(TupleDescAttr(known->desc, table->tenant - 1)->attcollation);
+	known->signature = signature_of(known, table);
 	MemoryContextSwitchTo(old);
 	table_close(rel, AccessShareLock);
 	known->serial = table->serial;
+	ffs_cache_warm_note(InvalidOid, 1);
 }
 
 CachedTable *
@@ -306,6 +325,36 @@ ffs_cache_hash_tenant(Oid type, Datum value)
 	return hash_bytes_extended((unsigned char *) &number, sizeof(number), 1) | 1;
 }
 
+bool
+ffs_cache_key_values(CachedTable *known, const char *bytes, int length, Datum *values)
+{
+	for (int i = 0; i < known->nkeys; i++)
+	{
+		const KeyPart *part = &known->parts[i];
+		uint32		n = part->byval ? (int) sizeof(Datum) : part->length;
+
+		if (part->length < 0)
+		{
+			if (length < (int) sizeof(n))
+				return false;
+			memcpy(&n, bytes, sizeof(n));
+			bytes += sizeof(n);
+			length -= sizeof(n);
+		}
+		if (n > (uint32) length || (part->length == -2 && (n == 0 || bytes[n - 1] != '\0')))
+			return false;
+		if (part->byval)
+			memcpy(&values[i], bytes, n);
+		else if (part->length == -1)
+			values[i] = PointerGetDatum(cstring_to_text_with_len(bytes, n));
+		else
+			values[i] = PointerGetDatum(memcpy(palloc(n), bytes, n));
+		bytes += n;
+		length -= n;
+	}
+	return length == 0;
+}
+
 /* ---- is every write told? ---- */
 
 /* Do our row triggers of this relation fire, and no other one after the replica's? */
@@ -390,6 +439,8 @@ ffs_cache_is_cacheable(CachedTable *known, FfsTable *table, StoreUse use)
 		known->cacheable = table->out_of_step == NULL && is_stored_whole(known->desc) &&
 			every_write_is_told(table, snapshot);
 		known->checked |= use;
+		if (known->cacheable && use == STORE_ROWS && known->hashable)
+			ffs_cache_warm_note(known->rootid, known->signature);
 	}
 	UnregisterSnapshot(snapshot);
 	return seen && known->cacheable && (use != STORE_ROWS || known->hashable);

@@ -44,6 +44,7 @@ typedef struct CachedTable
 	TableFence *fence;			/* of the root */
 	int			nkeys;
 	KeyPart    *parts;
+	uint32		signature;		/* of the types of the key */
 	MemoryContext context;		/* holds what is allocated */
 
 	/* What only readers need, of a root. */
@@ -75,6 +76,9 @@ extern bool ffs_cache_hash_row(CachedTable *known, FfsTable *table, TupleDesc de
 /* A key in full; `bytes` has MAX_KEY_BYTES.  False if it is too long. */
 extern bool ffs_cache_make_key(CachedTable *known, const Datum *values, char *bytes, StoreKey *key);
 
+/* The values of a key in full, allocated where they need to be; false if it is not one of this table. */
+extern bool ffs_cache_key_values(CachedTable *known, const char *bytes, int length, Datum *values);
+
 /* May the current role be answered from the cache, and is the table one of which every write is told? */
 extern bool ffs_cache_may_answer(CachedTable *known, FfsTable *table);
 /* Is it such a table, for rows or for results of queries?  (Of a role, nothing is asked.) */
@@ -99,6 +103,19 @@ extern bool ffs_cache_in_ddl(void);
 extern bool ffs_cache_must_bypass(void);
 
 extern FfsRowAnswer ffs_cache_get(FfsTable *table, const Datum *key, MemoryContext context, Datum *row);
+typedef enum FfsLoaded
+{
+	FFS_LOADED,					/* or it was there */
+	FFS_NOT_LOADED,
+	FFS_NO_ROOM
+} FfsLoaded;
+
+/*
+ * Read the row with a key in full into the cache, if there is one and there is
+ * room without taking others out; whatever needs memory is allocated in the
+ * current context.
+ */
+extern FfsLoaded ffs_cache_read_key(FfsTable *table, const char *bytes, int length);
 /* Read the whole table into the cache, as far as there is room; how many rows went in. */
 extern uint64 ffs_cache_read_table(FfsTable *table);
 
