@@ -135,6 +135,23 @@ ffs_cache_warm_note(Oid relid, uint32 signature)
 	LWLockRelease(&ffs_cache_warm_area->lock);
 }
 
+/* Once in each session: is the database one that has managed tables, perhaps? */
+static void
+note_database(XactEvent event, void *arg pg_attribute_unused())
+{
+	static bool done = false;
+	bool		noted;
+
+	if (event != XACT_EVENT_PRE_COMMIT || done || MyBackendType != B_BACKEND || !OidIsValid(MyDatabaseId))
+		return;
+	done = true;
+	LWLockAcquire(&ffs_cache_warm_area->lock, LW_SHARED);
+	noted = ffs_cache_warm_noted(ffs_cache_warm_area->noted, MyDatabaseId, InvalidOid) != NULL;
+	LWLockRelease(&ffs_cache_warm_area->lock);
+	if (!noted && OidIsValid(ffs_base_extension_oid()))
+		ffs_cache_warm_note(InvalidOid, 1);
+}
+
 /* ---- workers ---- */
 
 /* Wait, and do what is asked of every process meanwhile. */
@@ -465,8 +482,9 @@ check_warm_up(FfsHealthSink *sink)
 	initStringInfo(&details);
 	if (now->state == WARM_LOADING || now->state == WARM_LOADED)
 		appendStringInfo(&details, UINT64_FORMAT " of " UINT64_FORMAT " rows and " UINT64_FORMAT " of " UINT64_FORMAT
-						 " blocks of %d databases were loaded after the last start, in %s seconds%s. ",
-						 now->rows_loaded, now->rows_named, now->blocks_loaded, now->blocks_named, now->databases,
+						 " blocks of %d database%s were loaded after the last start, in %s seconds%s. ",
+						 now->rows_loaded, now->rows_named, now->blocks_loaded, now->blocks_named,
+						 now->databases, now->databases == 1 ? "" : "s",
 						 seconds_between(now->load_began,
 										 now->state == WARM_LOADED ? now->load_ended : GetCurrentTimestamp()),
 						 now->state == WARM_LOADED ? "" : " so far");
@@ -475,7 +493,8 @@ check_warm_up(FfsHealthSink *sink)
 	else if (now->state == WARM_NOTHING)
 		appendStringInfoString(&details, "There was no file to be loaded after the last start. ");
 	if (now->databases_left_out > 0)
-		appendStringInfo(&details, "Left out: %d databases; the server's log says why. ", now->databases_left_out);
+		appendStringInfo(&details, "Left out: %d database%s; the server's log says why. ",
+						 now->databases_left_out, now->databases_left_out == 1 ? "" : "s");
 	if (now->written == 0)
 		appendStringInfoString(&details, "No file has been written yet.");
 	else
@@ -517,6 +536,7 @@ ffs_cache_warm_init(void)
 	if (!process_shared_preload_libraries_in_progress || !warm_up || IsBinaryUpgrade)
 		return;
 	ffs_base_register_shmem("ffstorage warm-up", shmem_size, shmem_setup);
+	RegisterXactCallback(note_database, NULL);
 	describe_worker(&worker, "ffs_cache_warm_worker");
 	worker.bgw_restart_time = RESTART_AFTER;
 	RegisterBackgroundWorker(&worker);

@@ -97,7 +97,7 @@ is(entries(), 1290, 'after a restart they are there again, and what was not ther
 is(one('SELECT misses + hits FROM ffs_stat_cache'), 0, 'before anybody has asked');
 is(one($read), $before, 'they are what they were');
 is(one('SELECT misses || \' \' || hits FROM ffs_stat_cache'), '0 1290', 'without a look into the tables');
-like(health(), qr/healthy: .*1290 of 1290 rows and \d+ of \d+ blocks of 1 databases were loaded.*names 1290 rows/, 'health says so');
+like(health(), qr/healthy: .*1290 of 1290 rows and \d+ of \d+ blocks of 1 database were loaded.*names 1290 rows/, 'health says so');
 is(log_lines('warm-up: 1290 of 1290 rows'), 1, 'and so does the log');
 is(one(q{SELECT set_config('role', 'app', false); BEGIN; SELECT ffs_set_tenant('1'); SELECT string_agg(coalesce(g.v, '-'), ' ') FROM generate_series(1, 4) i LEFT JOIN ffs_get(NULL::tenants, i) g ON true; COMMIT}) =~ s/.*\n//rs,
 	'v1 - - v4', 'each tenant is given his own rows only');
@@ -277,7 +277,7 @@ $start = time;
 one('DROP DATABASE busy');
 cmp_ok(time - $start, '<', 4, 'the end of its own database does not wait for it either');
 wait_loaded();
-like(health(), qr/Left out: 1 databases/, 'which is left out then');
+like(health(), qr/Left out: 1 database;/, 'which is left out then');
 one(q{COMMIT PREPARED 'before'});
 
 # A partition and a table that are locked.
