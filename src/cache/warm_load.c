@@ -519,8 +519,8 @@ load_database(Load *load)
 
 	if (!begin_batch(load))
 		return WARM_YIELDED;
-	if (!try_step(load, look_around))
-		return WARM_BROKEN;
+	/* whatever fails of it, the rest is done */
+	(void) try_step(load, look_around);
 	if (!has_extension)
 		return WARM_NO_EXTENSION;
 	read_section(load);
