@@ -12,6 +12,7 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "nodes/makefuncs.h"
@@ -21,6 +22,7 @@
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/typcache.h"
 
 #include "base/base.h"
 #include "registry/key.h"
@@ -224,6 +226,61 @@ from_typed(KeyColumn *column, Oid type, Datum value)
 	return (Datum) 0;
 }
 
+/*
+ * A jsonb array or object as an array or a row, as jsonb_populate_record()
+ * makes it: by a row of the table that has this column only.
+ */
+static Datum
+from_container(KeyColumn *column, JsonbValue *value)
+{
+	Oid			rowtype = get_rel_type_id(column->relid);
+	TupleDesc	desc = lookup_rowtype_tupdesc_copy(rowtype, -1);
+	Datum	   *values = palloc0(sizeof(Datum) * desc->natts);
+	bool	   *nulls = palloc(sizeof(bool) * desc->natts);
+	LOCAL_FCINFO(fcinfo, 2);
+	FmgrInfo	function;
+	ErrorContextCallback callback;
+	JsonbParseState *state = NULL;
+	JsonbValue	name = {.type = jbvString};
+	HeapTupleData tuple;
+	Datum		row;
+	Datum		result;
+	bool		isnull;
+
+	memset(nulls, true, sizeof(bool) * desc->natts);
+	name.val.string.val = unconstify(char *, column->name);
+	name.val.string.len = strlen(column->name);
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	pushJsonbValue(&state, WJB_KEY, &name);
+	pushJsonbValue(&state, WJB_VALUE, value);
+	fmgr_info(F_JSONB_POPULATE_RECORD, &function);
+	fmgr_info_set_expr((Node *) makeFuncExpr(F_JSONB_POPULATE_RECORD, rowtype,
+											 list_make2(makeNullConst(rowtype, -1, InvalidOid), makeNullConst(JSONBOID, -1, InvalidOid)),
+											 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL), &function);
+	InitFunctionCallInfoData(*fcinfo, &function, 2, InvalidOid, NULL, NULL);
+	/* a row of NULLs, not NULL: domains of other columns are not looked at */
+	fcinfo->args[0].value = heap_copy_tuple_as_datum(heap_form_tuple(desc, values, nulls), desc);
+	fcinfo->args[0].isnull = false;
+	fcinfo->args[1].value = JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+	fcinfo->args[1].isnull = false;
+
+	callback.callback = input_error;
+	callback.arg = column;
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+	row = FunctionCallInvoke(fcinfo);
+	error_context_stack = callback.previous;
+
+	tuple.t_data = DatumGetHeapTupleHeader(row);
+	tuple.t_len = HeapTupleHeaderGetDatumLength(tuple.t_data);
+	ItemPointerSetInvalid(&tuple.t_self);
+	tuple.t_tableOid = InvalidOid;
+	result = heap_getattr(&tuple, get_attnum(column->relid, column->name), desc, &isnull);
+	if (isnull)
+		elog(ERROR, "key column \"%s\" was not filled", column->name);
+	return result;
+}
+
 /* A member of a jsonb key. */
 static Datum
 from_jsonb_value(const FfsTable *table, KeyColumn *column, JsonbValue *value)
@@ -253,6 +310,8 @@ from_jsonb_value(const FfsTable *table, KeyColumn *column, JsonbValue *value)
 		case jbvObject:
 			if (column->base == JSONBOID)
 				return JsonbPGetDatum(JsonbValueToJsonb(value));
+			if (OidIsValid(get_element_type(column->base)) || get_typtype(column->base) == TYPTYPE_COMPOSITE)
+				return from_container(column, value);
 			break;
 		default:
 			break;

@@ -316,6 +316,22 @@ SELECT count(*), sum(n) FROM lot;
 RESET work_mem;
 SELECT laws_all();
 
+\echo == keys of array and row types, in the form in which results give them
+CREATE DOMAIN filled AS integer NOT NULL;
+CREATE TYPE spot AS (x integer, y text);
+CREATE TABLE listed (id integer[] PRIMARY KEY, v text, f filled DEFAULT 1);
+CREATE TABLE spots (id spot, line integer, v text, PRIMARY KEY (id, line));
+SELECT ffs_manage('listed', 'scd2', soft_delete => true), ffs_manage('spots', 'copy_on_change', soft_delete => true);
+INSERT INTO listed VALUES ('{1,2}', 'a'), ('{3}', 'b');
+INSERT INTO spots VALUES ('(1,b)', 7, 'a');
+SELECT action, key, sqlstate, message FROM ffs_update_many('listed', '[{"id": [1, 2], "v": "c"}]', 'report');
+SELECT action, key, sqlstate, message FROM ffs_delete_many('listed', '[{"id": [1, 2]}, {"id": "{3}"}, {"id": [4]}, {"id": {"a": 1}}, {"id": ["x"]}, {"id": [[1, 2]]}, {"id": [1, 2]}]', 'report');
+SELECT action, key, sqlstate, message FROM ffs_restore_many('listed', '[{"id": [1, 2]}, {"id": [3]}]', 'report');
+SELECT id, v FROM listed ORDER BY id;
+SELECT ffs_delete('spots', '{"id": {"x": 1, "y": "b"}, "line": 7}'::jsonb), ffs_restore('spots', '{"line": 7, "id": {"y": "b", "x": 1}}'::jsonb);
+SELECT id, line, v FROM ffs_get(NULL::spots, '{"id": {"x": 1, "y": "b"}, "line": 7}'::jsonb);
+SELECT laws_all();
+
 \pset format aligned
 \pset tuples_only off
 SELECT ffs_unmanage_all();
