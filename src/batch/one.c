@@ -257,6 +257,48 @@ ffs_batch_ask_table(FfsTable *table, Datum *key, MemoryContext context, Datum *r
 	return found;
 }
 
+/* A row that is in the cache is found sooner than the clock is read twice. */
+static inline FfsRowAnswer
+find_row(FfsTable *table, const Datum *key, Datum *row)
+{
+	bool		timed = ffs_stats_times_short(table->rootid, FFS_OP_GET);
+	uint64		nanoseconds = 0;
+	FfsRowAnswer answer;
+	instr_time	start;
+	instr_time	end;
+
+	if (timed)
+		INSTR_TIME_SET_CURRENT(start);
+	answer = ffs_registry_row_cache->find(table, key, CurrentMemoryContext, row);
+	if (answer == FFS_ROW_ASK)
+		return answer;
+	if (timed)
+	{
+		INSTR_TIME_SET_CURRENT(end);
+		INSTR_TIME_SUBTRACT(end, start);
+		nanoseconds = Max((uint64) (INSTR_TIME_GET_DOUBLE(end) * 1e9), 1);
+	}
+	ffs_stats_count_short(table->rootid, FFS_OP_GET, answer == FFS_ROW_FOUND, nanoseconds);
+	return answer;
+}
+
+static FfsRowAnswer
+get_row(FunctionCallInfo fcinfo, FfsTable *table, bool direct, Datum *key, Datum *row)
+{
+	FfsRowAnswer answer = FFS_ROW_ASK;
+	instr_time	start;
+
+	ffs_batch_begin(table->rootid, FFS_OP_GET, &start);
+	if (!direct)
+		ffs_registry_key_from_args(table, fcinfo, 1, key);
+	if (ffs_registry_row_cache != NULL)
+		answer = ffs_registry_row_cache->get(table, key, CurrentMemoryContext, row);
+	if (answer == FFS_ROW_ASK)
+		answer = ffs_batch_ask_table(table, key, CurrentMemoryContext, row) ? FFS_ROW_FOUND : FFS_ROW_NONE;
+	ffs_batch_count(table->rootid, FFS_OP_GET, answer == FFS_ROW_FOUND, start);
+	return answer;
+}
+
 static Datum
 ffs_get_call(PG_FUNCTION_ARGS)
 {
@@ -267,21 +309,16 @@ ffs_get_call(PG_FUNCTION_ARGS)
 	bool		direct = site->direct;
 	Datum		row = (Datum) 0;
 	FfsRowAnswer answer = FFS_ROW_ASK;
-	instr_time	start;
 
-	ffs_batch_begin(table->rootid, FFS_OP_GET, &start);
 	for (int i = 0; direct && i < table->nkeys; i++)
 	{
 		direct = !PG_ARGISNULL(i + 1);
 		key[i] = PG_GETARG_DATUM(i + 1);
 	}
-	if (!direct)
-		ffs_registry_key_from_args(table, fcinfo, 1, key);
-	if (ffs_registry_row_cache != NULL)
-		answer = ffs_registry_row_cache->get(table, key, CurrentMemoryContext, &row);
+	if (direct && ffs_registry_row_cache != NULL)
+		answer = find_row(table, key, &row);
 	if (answer == FFS_ROW_ASK)
-		answer = ffs_batch_ask_table(table, key, CurrentMemoryContext, &row) ? FFS_ROW_FOUND : FFS_ROW_NONE;
-	ffs_batch_count(table->rootid, FFS_OP_GET, answer == FFS_ROW_FOUND, start);
+		answer = get_row(fcinfo, table, direct, key, &row);
 
 	/* a set of one row, or of none */
 	if (answer == FFS_ROW_FOUND)

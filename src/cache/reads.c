@@ -61,14 +61,19 @@ must_ask(FfsTable *table)
 	return table->relid != table->rootid || ffs_cache_must_bypass();
 }
 
+static inline bool
+is_locked(const CachedTable *known)
+{
+	return known->lxid == ffs_compat_lxid() && known->subid == GetCurrentSubTransactionId();
+}
+
 /* Lock the table as a query would, until the transaction ends; false if it is another one now. */
 static bool
 lock_table(CachedTable **known, FfsTable *table)
 {
-	SubTransactionId subid = GetCurrentSubTransactionId();
 	FfsTable   *now;
 
-	if (likely((*known)->lxid == ffs_compat_lxid() && (*known)->subid == subid))
+	if (likely(is_locked(*known)))
 		return true;
 	LockRelationOid(table->relid, AccessShareLock);
 	now = ffs_registry_find(table->relid);
@@ -76,7 +81,7 @@ lock_table(CachedTable **known, FfsTable *table)
 		return false;
 	*known = ffs_cache_known_table(now);
 	(*known)->lxid = ffs_compat_lxid();
-	(*known)->subid = subid;
+	(*known)->subid = GetCurrentSubTransactionId();
 	return true;
 }
 
@@ -253,6 +258,39 @@ read_row(FfsTable *table, const StoreKey *store_key, const Datum *key, StorePoli
 }
 
 /* ---- one row ---- */
+
+FfsRowAnswer
+ffs_cache_find(FfsTable *table, const Datum *key, MemoryContext context, Datum *row)
+{
+	CachedTable *known;
+	StoreKey	store_key;
+	char		bytes[MAX_KEY_BYTES];
+	void	   *found = NULL;
+
+	if (must_ask(table))
+		return FFS_ROW_ASK;
+	known = ffs_cache_known_table(table);
+	if (!is_locked(known) || !ffs_cache_is_known_to_answer(known) ||
+		ffs_cache_has_own_inserts(known->fence, known->rootid))
+		return FFS_ROW_ASK;
+	if (known->by_tenant && ffs_tenancy_mode() == FFS_TENANT_NONE)
+		return FFS_ROW_NONE;
+	if (!ffs_cache_make_key(known, key, bytes, &store_key))
+		return FFS_ROW_ASK;
+	switch (ffs_cache_look_up(&store_key, GetActiveSnapshot(), context, &found))
+	{
+		case STORE_MISS:
+			return FFS_ROW_ASK;
+		case STORE_NONE:
+			ffs_cache_pending[COUNT_HITS]++;
+			return FFS_ROW_NONE;
+		case STORE_ROW:
+			ffs_cache_pending[COUNT_HITS]++;
+			break;
+	}
+	*row = PointerGetDatum(found);
+	return is_visible(known, table, found) ? FFS_ROW_FOUND : FFS_ROW_NONE;
+}
 
 FfsRowAnswer
 ffs_cache_get(FfsTable *table, const Datum *key, MemoryContext context, Datum *row)

@@ -71,13 +71,34 @@
  * one of them sees the other.
  *
  * Locks.  A partition's LWLock guards its buckets, entries, free blocks and
- * the clock's hand: exclusively to change them, shared to read.  The reference
- * bit of an entry is set under the shared lock: a lost one costs an eviction.
+ * the clock's hand: exclusively to change them, shared to read.  Reference
+ * bits are set without it: a lost one costs an eviction.
  * A spinlock guards a table fence's sets and flags; generations are atomics
  * that count up under it, read without it.  Order: the partition's lock, then
  * a table fence's; no two of a kind.  Who sees a writer as finished has taken
  * the snapshot after the writer left the list of running transactions, both
  * under ProcArrayLock: that is what orders fences before look-ups.
+ *
+ * Reading without the lock.  Who has a partition's lock exclusively makes its
+ * `changes` odd before the first store and even, and greater, after the last
+ * (begin_changes, end_changes; a write barrier on the inner side of each).  A
+ * reader that finds it even, reads, and finds it the same has read what was
+ * there at one moment, as if under the shared lock (a read barrier on the
+ * inner side of each).  It is that moment, or any up to the second look, at
+ * which it has looked up: all of these are after its snapshot was taken, so
+ * that a fence of a writer which the snapshot sees as finished is among what
+ * it has read, or has made `changes` another.  What is read before the second
+ * look may be of any blocks: numbers are held against their limits before they
+ * lead anywhere, lengths are used only after a look, and nothing is written
+ * but the reference bit, which is in a bucket, as buckets are never anything
+ * else.  Whoever finds changes under way takes the lock instead, and so do
+ * long rows.
+ *
+ * Copies in the backend's own memory (front.c) are such readings that have not
+ * ended: with `changes` still what it was before the row was copied, the
+ * partition, and so the entry, is as it was, and the snapshot, the generation
+ * and the age are held against the entry anew each time.  Any put, fence or
+ * eviction in the partition ends them all; the next use looks in shared memory.
  *
  * Memory.  A partition's blocks are all of one size, and an entry is a chain of
  * them: nothing fragments, and to make room is to let the clock go on.
@@ -100,7 +121,9 @@
 #include "utils/timestamp.h"
 
 #include "base/base.h"
+#include "cache/entry.h"
 #include "cache/fences.h"
+#include "cache/front.h"
 #include "cache/store.h"
 
 #define MAX_PARTITIONS		256
@@ -118,27 +141,8 @@ typedef struct Bucket
 {
 	XidSet		writers;
 	uint32		first;			/* block number + 1; 0: no entry */
-	uint32		unused;
+	uint32		referenced;		/* bits by hash: entries used since the clock's hand passed */
 } Bucket;
-
-/* The first block of an entry begins with this, the others with `more`. */
-typedef struct Entry
-{
-	uint32		more;			/* the next block of this entry */
-	uint32		next;			/* the next entry of the bucket */
-	uint64		hash;
-	uint64		generation;		/* 0: its key was fenced */
-	uint64		insert_generation;
-	TimestampTz filled;
-	TimestampTz expires;		/* 0: as the setting says */
-	Oid			dboid;
-	Oid			relid;
-	TransactionId xmin;			/* invalid: negative */
-	uint16		key_length;
-	bool		referenced;		/* since the clock's hand passed */
-	uint32		row_length;
-	pg_atomic_uint32 pins;
-} Entry;
 
 #define FIRST_ROOM	(BLOCK_SIZE - sizeof(Entry))
 #define MORE_ROOM	(BLOCK_SIZE - sizeof(uint32))
@@ -152,6 +156,7 @@ typedef struct Entry
 typedef struct Partition
 {
 	LWLock		lock;
+	pg_atomic_uint64 changes;	/* odd while who has the lock may change things */
 	uint32		first_free;
 	uint32		nfree;
 	uint32		hand;
@@ -166,11 +171,11 @@ typedef union PaddedPartition
 
 typedef struct Shared
 {
+	PaddedPartition partitions[MAX_PARTITIONS];	/* first, so that each has its cache line */
 	int			tranche;
 	pg_atomic_uint64 counters[N_COUNTERS];
 	pg_atomic_uint64 next_id;	/* of what is put in by pieces */
 	Fences		fences;
-	PaddedPartition partitions[MAX_PARTITIONS];
 } Shared;
 
 /* What follows from the setting; the same in every process. */
@@ -206,7 +211,7 @@ compute_sizes(void)
 static Size
 shared_size(void)
 {
-	Size		size = MAXALIGN(sizeof(Shared));
+	Size		size = CACHELINEALIGN(sizeof(Shared));
 
 	if (ffs_cache_size == 0)
 		return size;
@@ -237,7 +242,7 @@ setup(void *memory, bool found)
 		return;
 	compute_sizes();
 	shared = area;
-	buckets = (Bucket *) ((char *) memory + MAXALIGN(sizeof(Shared)));
+	buckets = (Bucket *) ((char *) memory + CACHELINEALIGN(sizeof(Shared)));
 	blocks = (char *) (buckets + (Size) npartitions * nbuckets);
 	states = (uint8 *) blocks + (Size) npartitions * nblocks * BLOCK_SIZE;
 	if (!found)
@@ -254,6 +259,7 @@ setup(void *memory, bool found)
 			Partition  *part = &area->partitions[p].partition;
 
 			LWLockInitialize(&part->lock, area->tranche);
+			pg_atomic_init_u64(&part->changes, 0);
 			part->nfree = nblocks;
 			part->first_free = 1;
 			for (uint32 b = 1; b <= nblocks; b++)
@@ -291,6 +297,73 @@ bucket_of(uint64 hash)
 {
 	return &buckets[(Size) partition_of(hash) * nbuckets + ((hash >> 16) & (nbuckets - 1))];
 }
+
+/* ---- locks ---- */
+
+/*
+ * To change a partition.  An error may leave `changes` odd, which only means
+ * that readers take the lock until the next one has changed something.
+ */
+static void
+begin_changes(uint32 p)
+{
+	Partition  *part = &shared->partitions[p].partition;
+
+	LWLockAcquire(&part->lock, LW_EXCLUSIVE);
+	pg_atomic_write_u64(&part->changes, (pg_atomic_read_u64(&part->changes) + 1) | 1);
+	pg_write_barrier();
+}
+
+static void
+end_changes(uint32 p)
+{
+	Partition  *part = &shared->partitions[p].partition;
+
+	pg_write_barrier();
+	pg_atomic_write_u64(&part->changes, pg_atomic_read_u64(&part->changes) + 1);
+	LWLockRelease(&part->lock);
+}
+
+/* To read it without the lock: false where somebody changes it. */
+static inline bool
+begin_reading(uint32 p, uint64 *changes)
+{
+	*changes = pg_atomic_read_u64(&shared->partitions[p].partition.changes);
+	pg_read_barrier();
+	return (*changes & 1) == 0;
+}
+
+/* Was nothing changed since, so that what was read until now is true? */
+static inline bool
+has_not_changed(uint32 p, uint64 changes)
+{
+	pg_read_barrier();
+	return pg_atomic_read_u64(&shared->partitions[p].partition.changes) == changes;
+}
+
+/* ---- references ---- */
+
+static inline uint32
+reference_bit(uint64 hash)
+{
+	return UINT32_C(1) << ((hash >> 56) & 31);
+}
+
+static inline bool
+is_referenced(uint64 hash)
+{
+	return (bucket_of(hash)->referenced & reference_bit(hash)) != 0;
+}
+
+/* With or without the lock: what is lost costs an eviction. */
+static inline void
+note_reference(uint64 hash)
+{
+	if (!is_referenced(hash))
+		bucket_of(hash)->referenced |= reference_bit(hash);
+}
+
+/* ---- content ---- */
 
 /* Call `copy` for each piece of the entry's content between two offsets, until it says false. */
 #define FOR_EACH_PIECE(p, entry, from, length, piece, piece_length) \
@@ -495,8 +568,8 @@ make_room(uint32 p, uint32 n, StorePolicy policy)
 
 			if (!useless && policy == STORE_IF_ROOM)
 				continue;
-			if (!useless && entry->referenced)
-				entry->referenced = false;
+			if (!useless && is_referenced(entry->hash))
+				bucket_of(entry->hash)->referenced &= ~reference_bit(entry->hash);
 			else
 			{
 				remove_at(p, at);
@@ -540,6 +613,63 @@ blocks_for(Size content)
 
 /* ---- readers ---- */
 
+/* May be met in a bucket before one takes the lock to look on. */
+#define FEW_ENTRIES 16
+
+/*
+ * Find an entry without the lock, and copy what it begins with.  False where
+ * somebody changed the partition meanwhile.  What is read before that is known
+ * may be anything: block numbers are looked at before they are used.
+ */
+static bool
+peek_entry(uint32 p, const StoreKey *key, uint64 changes, Entry *head, uint32 *found)
+{
+	uint32		at = *(volatile uint32 *) &bucket_of(key->hash)->first;
+
+	*found = 0;
+	for (int n = 0; at != 0; n++)
+	{
+		Entry	   *entry;
+
+		if (at > nblocks || n == FEW_ENTRIES)
+			return false;
+		entry = (Entry *) block_at(p, at);
+		if (entry->hash == key->hash && entry->relid == key->relid && entry->dboid == MyDatabaseId &&
+			entry->key_length == key->length && memcmp(entry + 1, key->bytes, key->length) == 0)
+		{
+			memcpy(head, entry, sizeof(Entry));
+			*found = at;
+			break;
+		}
+		at = *(volatile uint32 *) &entry->next;
+	}
+	return has_not_changed(p, changes);
+}
+
+/* Copy the row of an entry that begins with `head`, likewise. */
+static bool
+peek_row(uint32 p, const Entry *head, uint32 at, uint64 changes, char *to)
+{
+	Size		left = head->row_length;
+	Size		n = Min(left, FIRST_ROOM - head->key_length);
+	uint32		more = head->more;
+
+	memcpy(to, block_at(p, at) + sizeof(Entry) + head->key_length, n);
+	while ((left -= n) > 0)
+	{
+		char	   *block;
+
+		if (more == 0 || more > nblocks)
+			return false;
+		to += n;
+		block = block_at(p, more);
+		more = *(volatile uint32 *) block;
+		n = Min(left, MORE_ROOM);
+		memcpy(to, block + sizeof(uint32), n);
+	}
+	return has_not_changed(p, changes);
+}
+
 /* Is a negative entry true for the snapshot? */
 static bool
 sees_absence(const StoreKey *key, const Entry *entry, Snapshot snapshot)
@@ -562,6 +692,65 @@ sees_absence(const StoreKey *key, const Entry *entry, Snapshot snapshot)
 		ffs_cache_sees_all(&inserts, snapshot, xmin);
 }
 
+/* Can the snapshot use an entry that begins so? */
+static inline bool
+is_true(const StoreKey *key, const Entry *head, Snapshot snapshot)
+{
+	if (head->generation != pg_atomic_read_u64(&key->fence->generation) || is_expired(head))
+		return false;
+	return TransactionIdIsValid(head->xmin) ? ffs_cache_is_finished(head->xmin, snapshot) : sees_absence(key, head, snapshot);
+}
+
+/* Look up without the lock; false where that needs it. */
+static inline bool
+peek(const StoreKey *key, Snapshot snapshot, MemoryContext context, void **row, StoreAnswer *answer)
+{
+	uint32		p = partition_of(key->hash);
+	uint64		changes;
+	uint32		at;
+	Entry		head;
+
+	if (key->length > (int) FIRST_ROOM || !begin_reading(p, &changes) || !peek_entry(p, key, changes, &head, &at))
+		return false;
+	*answer = STORE_MISS;
+	if (at == 0)
+		return true;
+	if (!is_true(key, &head, snapshot))
+		return true;
+	if (head.row_length > SHORT_ROW)
+		return false;
+	note_reference(key->hash);
+	if (!TransactionIdIsValid(head.xmin))
+	{
+		/* the bucket's set is read with the entry */
+		*answer = STORE_NONE;
+		return has_not_changed(p, changes);
+	}
+	*row = MemoryContextAlloc(context, head.row_length);
+	if (!peek_row(p, &head, at, changes, *row))
+	{
+		pfree(*row);
+		return false;
+	}
+	ffs_cache_front_keep(key, changes, &head, *row);
+	*answer = STORE_ROW;
+	return true;
+}
+
+/* Look up among the backend's own copies; false if the key is not there as the partition has it. */
+static inline bool
+look_in_front(const StoreKey *key, Snapshot snapshot, MemoryContext context, void **row)
+{
+	FrontRow   *copy = ffs_cache_front_find(key);
+
+	if (copy == NULL || !has_not_changed(partition_of(key->hash), copy->changes) ||
+		!is_true(key, &copy->head, snapshot))
+		return false;
+	*row = MemoryContextAlloc(context, copy->head.row_length);
+	memcpy(*row, copy->bytes + copy->head.key_length, copy->head.row_length);
+	return true;
+}
+
 StoreAnswer
 ffs_cache_look_up(const StoreKey *key, Snapshot snapshot, MemoryContext context, void **row)
 {
@@ -571,18 +760,21 @@ ffs_cache_look_up(const StoreKey *key, Snapshot snapshot, MemoryContext context,
 	Entry	   *entry;
 	Size		length;
 	bool		pinned;
+	StoreAnswer answer;
 
+	if (look_in_front(key, snapshot, context, row))
+		return STORE_ROW;
+	if (likely(peek(key, snapshot, context, row, &answer)))
+		return answer;
 	LWLockAcquire(&part->lock, LW_SHARED);
 	at = find_entry(p, key);
 	entry = at != 0 ? (Entry *) block_at(p, at) : NULL;
-	if (entry == NULL || entry->generation != pg_atomic_read_u64(&key->fence->generation) || is_expired(entry) ||
-		(TransactionIdIsValid(entry->xmin) ? !ffs_cache_is_finished(entry->xmin, snapshot) : !sees_absence(key, entry, snapshot)))
+	if (entry == NULL || !is_true(key, entry, snapshot))
 	{
 		LWLockRelease(&part->lock);
 		return STORE_MISS;
 	}
-	if (!entry->referenced)
-		entry->referenced = true;
+	note_reference(key->hash);
 	if (!TransactionIdIsValid(entry->xmin))
 	{
 		LWLockRelease(&part->lock);
@@ -632,7 +824,7 @@ place_entry(uint32 p, const StoreKey *key, uint64 generation, Size length, Store
 	entry->relid = key->relid;
 	entry->xmin = InvalidTransactionId;
 	entry->key_length = key->length;
-	entry->referenced = false;
+	bucket_of(key->hash)->referenced &= ~reference_bit(key->hash);
 	entry->row_length = length;
 	pg_atomic_init_u32(&entry->pins, 0);
 	copy_in(p, entry, 0, key->length, key->bytes);
@@ -646,7 +838,6 @@ ffs_cache_put(const StoreKey *key, Snapshot snapshot, const void *row, Size leng
 			  TransactionId xmin, StorePolicy policy)
 {
 	uint32		p = partition_of(key->hash);
-	Partition  *part = &shared->partitions[p].partition;
 	TableFence *fence = key->fence;
 	uint64		full = ffs_cache_full_xmin(snapshot);
 	uint64		generation;
@@ -672,22 +863,22 @@ ffs_cache_put(const StoreKey *key, Snapshot snapshot, const void *row, Size leng
 	if (!ffs_cache_sees_all(&changes, snapshot, full) || !ffs_cache_sees_all(&untold, snapshot, full) || (row == NULL && !ffs_cache_sees_all(&inserts, snapshot, full)))
 		goto refused;
 
-	LWLockAcquire(&part->lock, LW_EXCLUSIVE);
+	begin_changes(p);
 	if (!ffs_cache_sees_all(&bucket_of(key->hash)->writers, snapshot, full))
 	{
-		LWLockRelease(&part->lock);
+		end_changes(p);
 		goto refused;
 	}
 	entry = place_entry(p, key, generation, length, policy);
 	if (entry == NULL)
 	{
-		LWLockRelease(&part->lock);
+		end_changes(p);
 		return false;
 	}
 	entry->insert_generation = insert_generation;
 	entry->xmin = row != NULL ? xmin : InvalidTransactionId;
 	copy_in(p, entry, key->length, length, row);
-	LWLockRelease(&part->lock);
+	end_changes(p);
 	ffs_cache_pending[COUNT_FILLS]++;
 	return true;
 
@@ -702,17 +893,16 @@ bool
 ffs_cache_put_piece(const StoreKey *key, uint64 generation, TimestampTz expires, const void *bytes, Size length)
 {
 	uint32		p = partition_of(key->hash);
-	LWLock	   *lock = &shared->partitions[p].partition.lock;
 	Entry	   *entry;
 
-	LWLockAcquire(lock, LW_EXCLUSIVE);
+	begin_changes(p);
 	entry = place_entry(p, key, generation, length, STORE_EVICT);
 	if (entry != NULL)
 	{
 		entry->expires = expires;
 		copy_in(p, entry, key->length, length, bytes);
 	}
-	LWLockRelease(lock);
+	end_changes(p);
 	return entry != NULL;
 }
 
@@ -735,8 +925,7 @@ ffs_cache_get_piece(const StoreKey *key, void *bytes, Size *length)
 		LWLockRelease(lock);
 		return false;
 	}
-	if (!entry->referenced)
-		entry->referenced = true;
+	note_reference(key->hash);
 	found = entry->row_length;
 	pinned = found > SHORT_ROW;
 	if (pinned)
@@ -757,14 +946,13 @@ void
 ffs_cache_drop_piece(const StoreKey *key)
 {
 	uint32		p = partition_of(key->hash);
-	LWLock	   *lock = &shared->partitions[p].partition.lock;
 	uint32		at;
 
-	LWLockAcquire(lock, LW_EXCLUSIVE);
+	begin_changes(p);
 	at = find_entry(p, key);
 	if (at != 0)
 		remove_at(p, at);
-	LWLockRelease(lock);
+	end_changes(p);
 }
 
 Size
@@ -791,7 +979,6 @@ void
 ffs_cache_fence_key(TableFence *fence, Oid relid, uint64 hash, bool is_insert)
 {
 	uint32		p = partition_of(hash);
-	LWLock	   *lock = &shared->partitions[p].partition.lock;
 	uint64		xid;
 	Bucket	   *bucket;
 	uint32		at;
@@ -800,7 +987,7 @@ ffs_cache_fence_key(TableFence *fence, Oid relid, uint64 hash, bool is_insert)
 		return;
 	xid = ffs_cache_own_xid();
 	bucket = bucket_of(hash);
-	LWLockAcquire(lock, LW_EXCLUSIVE);
+	begin_changes(p);
 	ffs_cache_note_writer(&bucket->writers, xid);
 	at = bucket->first;
 	while (at != 0)
@@ -816,7 +1003,7 @@ ffs_cache_fence_key(TableFence *fence, Oid relid, uint64 hash, bool is_insert)
 		}
 		at = entry->next;
 	}
-	LWLockRelease(lock);
+	end_changes(p);
 }
 
 /* Is it of the relation, or, of no relation, what the caller wants? */
@@ -842,10 +1029,9 @@ ffs_cache_remove(Oid relid, StoreWanted wanted)
 
 	for (uint32 p = 0; p < npartitions; p++)
 	{
-		LWLock	   *lock = &shared->partitions[p].partition.lock;
 
 		CHECK_FOR_INTERRUPTS();
-		LWLockAcquire(lock, LW_EXCLUSIVE);
+		begin_changes(p);
 		for (uint32 at = 1; at <= nblocks; at++)
 		{
 			Entry	   *entry = (Entry *) block_at(p, at);
@@ -857,7 +1043,7 @@ ffs_cache_remove(Oid relid, StoreWanted wanted)
 				remove_at(p, at);
 			}
 		}
-		LWLockRelease(lock);
+		end_changes(p);
 	}
 	ffs_cache_pending[COUNT_INVALIDATIONS] += removed;
 	return removed;

@@ -547,6 +547,14 @@ judge_role(CachedTable *known, FfsTable *table, Oid role)
 }
 
 bool
+ffs_cache_is_known_to_answer(CachedTable *known)
+{
+	return (known->checked & STORE_ROWS) != 0 && known->cacheable && known->hashable && known->may_ask &&
+		known->generation == ffs_cache_generation(known->fence) &&
+		known->role == GetUserId() && known->role_epoch == role_epoch && (!known->by_tenant || row_security);
+}
+
+bool
 ffs_cache_may_answer(CachedTable *known, FfsTable *table)
 {
 	Oid			role = GetUserId();

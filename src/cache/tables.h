@@ -81,6 +81,8 @@ extern bool ffs_cache_key_values(CachedTable *known, const char *bytes, int leng
 
 /* May the current role be answered from the cache, and is the table one of which every write is told? */
 extern bool ffs_cache_may_answer(CachedTable *known, FfsTable *table);
+/* The same, only if that is known; else false. */
+extern bool ffs_cache_is_known_to_answer(CachedTable *known);
 /* Is it such a table, for rows or for results of queries?  (Of a role, nothing is asked.) */
 extern bool ffs_cache_is_cacheable(CachedTable *known, FfsTable *table, StoreUse use);
 /* Is a role that row-level security binds bound to its tenants' rows? */
@@ -102,6 +104,7 @@ extern bool ffs_cache_in_ddl(void);
 /* Must this call ask the tables, whatever it asks for? */
 extern bool ffs_cache_must_bypass(void);
 
+extern FfsRowAnswer ffs_cache_find(FfsTable *table, const Datum *key, MemoryContext context, Datum *row);
 extern FfsRowAnswer ffs_cache_get(FfsTable *table, const Datum *key, MemoryContext context, Datum *row);
 typedef enum FfsLoaded
 {

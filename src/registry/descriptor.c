@@ -564,6 +564,7 @@ FfsTable *
 ffs_registry_find(Oid relid)
 {
 	DescriptorEntry *entry;
+	static DescriptorEntry *last_found = NULL;
 	FfsTable   *table;
 	bool		found;
 
@@ -574,7 +575,11 @@ ffs_registry_find(Oid relid)
 		descriptors = hash_create("ffstorage descriptors", 64, &ctl, HASH_ELEM | HASH_BLOBS);
 	}
 
-	entry = hash_search(descriptors, &relid, HASH_FIND, NULL);
+	/* entries stay where they are */
+	entry = last_found;
+	if (entry == NULL || entry->relid != relid)
+		entry = hash_search(descriptors, &relid, HASH_FIND, NULL);
+	last_found = entry;
 	if (entry != NULL && entry->valid)
 		return entry->table->managed ? entry->table : NULL;
 

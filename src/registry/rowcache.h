@@ -35,6 +35,12 @@ typedef struct FfsRowCache
 	FfsRowAnswer (*get) (FfsTable *table, const Datum *key, MemoryContext context, Datum *row);
 
 	/*
+	 * The same if it takes no more than looking: FFS_ROW_ASK (of `get`) where
+	 * the row is not there, or something else has yet to be done for it.
+	 */
+	FfsRowAnswer (*find) (FfsTable *table, const Datum *key, MemoryContext context, Datum *row);
+
+	/*
 	 * Before a row of `table` (the root or a partition) is written: the old
 	 * one (NULL for INSERT) and the new one (NULL for DELETE), of relation
 	 * descriptor `desc`.

@@ -154,6 +154,10 @@ typedef struct PendingKey
 	FfsOperation op;
 } PendingKey;
 
+/* Of short calls so many are timed, then one of so many on average. */
+#define SHORT_TIMED	64
+#define SHORT_EVERY 16
+
 /* How many different buckets are kept before a whole histogram is made. */
 #define FEW 6
 
@@ -167,6 +171,10 @@ typedef struct Pending
 	uint64		total_ns;
 	uint64		min_ns;
 	uint64		max_ns;
+	uint32		nshort;			/* short calls that were timed because they were the first */
+	uint32		untimed;		/* short calls since the last one that was timed */
+	uint32		next_timed;		/* after so many */
+	uint64		short_ns;		/* what that one took */
 	int			nfew;
 	uint16		few_bucket[FEW];
 	uint32		few_count[FEW];
@@ -525,6 +533,24 @@ find_pending(Oid relid, FfsOperation op)
 	return recent = pending;
 }
 
+static inline void
+add_times(Pending *pending, uint64 each, uint32 n)
+{
+	pending->total_ns += each * n;
+	pending->min_ns = Min(pending->min_ns, each);
+	pending->max_ns = Max(pending->max_ns, each);
+	add_to_few(pending, ffs_histogram_bucket(each), n);
+}
+
+/* No more short calls will be timed here: those that were not took as long as the last one that was. */
+static void
+settle_short(Pending *pending)
+{
+	if (pending->untimed > 0)
+		add_times(pending, pending->short_ns, pending->untimed);
+	pending->untimed = 0;
+}
+
 /*
  * Forget a level's counts, giving way to those of the levels above it.  What
  * is open when it aborts is what failed.
@@ -571,6 +597,7 @@ merge_level(void)
 		PendingEntry *entry;
 
 		next = pending->next;
+		settle_short(pending);
 		if (upper == NULL || upper->nest < level->nest - 1)
 		{
 			pending->nest--;
@@ -680,7 +707,10 @@ at_transaction_end(XactEvent event, void *arg pg_attribute_unused())
 		case XACT_EVENT_PARALLEL_COMMIT:
 			Assert(levels->prev == NULL);
 			for (Pending *pending = levels->pending; pending != NULL; pending = pending->next)
+			{
+				settle_short(pending);
 				flush_pending(pending);
+			}
 			if (levels->dropped != NULL)
 				flush_dropped(levels->dropped);
 			break;
@@ -800,6 +830,43 @@ ffs_stats_count(Oid relid, FfsOperation op, uint64 calls, uint64 rows, uint64 na
 		pending->max_ns = Max(pending->max_ns, each);
 		add_to_few(pending, ffs_histogram_bucket(each), (uint32) Min(calls, PG_INT32_MAX));
 	}
+}
+
+bool
+ffs_stats_times_short(Oid relid, FfsOperation op)
+{
+	Pending    *pending;
+
+	if (!ffs_stats_enabled() || !IsTransactionState())
+		return false;
+	pending = find_pending(relid, op);
+	return pending->nshort < SHORT_TIMED || pending->untimed >= pending->next_timed;
+}
+
+void
+ffs_stats_count_short(Oid relid, FfsOperation op, uint64 rows, uint64 nanoseconds)
+{
+	static uint32 chance = 1;
+	Pending    *pending;
+
+	if (!ffs_stats_enabled() || !IsTransactionState())
+		return;
+	pending = find_pending(relid, op);
+	pending->calls++;
+	pending->rows += rows;
+	if (nanoseconds == 0)
+	{
+		pending->untimed++;
+		return;
+	}
+	if (pending->nshort < SHORT_TIMED)
+		pending->nshort++;
+	add_times(pending, nanoseconds, pending->untimed + 1);
+	pending->untimed = 0;
+	pending->short_ns = nanoseconds;
+	/* never in step with what the caller does */
+	chance = chance * UINT32_C(1664525) + UINT32_C(1013904223);
+	pending->next_timed = (chance >> 16) % (2 * SHORT_EVERY - 1);
 }
 
 void

@@ -56,6 +56,16 @@ extern void ffs_stats_begin(Oid relid, FfsOperation op);
  */
 extern void ffs_stats_count(Oid relid, FfsOperation op, uint64 calls, uint64 rows, uint64 nanoseconds);
 
+/*
+ * Calls that are so short that looking at the clock would make them longer.
+ * ffs_stats_times_short says whether the next one is to be timed: the first
+ * ones of a transaction are, then some by chance.  ffs_stats_count_short
+ * counts one; of those that were not timed (0 nanoseconds) the times are
+ * taken to be as that of the next one that was.
+ */
+extern bool ffs_stats_times_short(Oid relid, FfsOperation op);
+extern void ffs_stats_count_short(Oid relid, FfsOperation op, uint64 rows, uint64 nanoseconds);
+
 /* Count at once, whatever becomes of the transaction (it is about to fail); not after ffs_stats_begin. */
 extern void ffs_stats_count_error(Oid relid, FfsOperation op);
 extern void ffs_stats_count_violation(Oid relid);

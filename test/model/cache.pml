@@ -16,6 +16,15 @@
  *   -DNO_NOTE       they are not noted in the table's set
  *   -DNO_INSERTS    negative entries do not obey inserts whose keys are not told
  *
+ * With -DPEEK readers take no lock: fences and fills are made step by step
+ * between two counts of `changes`, and a reader keeps what it has copied for
+ * as long as that stays the same (fills are few then, FILLS).  The mutations:
+ *
+ *   -DNO_RECHECK    a reader does not look at `changes` again after it has read
+ *   -DNO_ODD        nor does it heed that changes are under way
+ *   -DFENCE_UNSAID  a fence does not count `changes`
+ *   -DKEEP_COPY     a copy is used again whatever `changes` is
+ *
  * Transactions have the ids 1 to WRITERS in the order in which they begin.  A
  * snapshot is the set of those that have finished, as bits, and its xmin the
  * least id that has not.  The table holds a chain of versions of the key, each
@@ -27,6 +36,9 @@
 #endif
 #ifndef FILLERS
 #define FILLERS 1
+#endif
+#ifndef FILLS
+#define FILLS 2
 #endif
 #define MAXIMUM (WRITERS + 1)
 #define BIT(x) (1 << (x))
@@ -60,6 +72,18 @@ byte entry_xmin;
 byte entry_version;				/* its place in the chain; what the table must give */
 byte entry_generation;
 byte entry_insert_generation;
+
+/* the partition */
+bool locked = false;
+byte changes = 0;
+
+#ifdef PEEK
+inline begin_changes() { atomic { !locked -> locked = true; changes++ } }
+inline end_changes() { changes++; locked = false }
+#else
+inline begin_changes() { skip }
+inline end_changes() { skip }
+#endif
 
 inline note(set, xid)
 {
@@ -114,7 +138,9 @@ proctype Writer()
 	if
 	:: kind = told
 	:: kind = whole
+#ifndef PEEK
 	:: kind = untold_insert
+#endif
 	fi;
 	atomic { xid = next_xid; next_xid++ }
 
@@ -122,7 +148,20 @@ proctype Writer()
 	atomic { !row_locked -> row_locked = true }
 	if
 	:: kind == told ->
-#ifndef LATE_FENCE
+#ifdef PEEK
+#ifdef FENCE_UNSAID
+		atomic { !locked -> locked = true }
+#else
+		begin_changes();
+#endif
+		atomic { note(BUCKET, xid) }
+		there = false;
+#ifdef FENCE_UNSAID
+		locked = false
+#else
+		end_changes()
+#endif
+#elif !defined(LATE_FENCE)
 		atomic {
 			note(BUCKET, xid);
 #ifndef NO_REMOVE
@@ -199,9 +238,15 @@ proctype Filler()
 {
 	byte snapshot, xmin, version, seen_generation, seen_inserts;
 	bool may;
+#ifdef PEEK
+	byte n = 0;
+#define MORE_FILLS n < FILLS ->
+#else
+#define MORE_FILLS
+#endif
 
 	do
-	:: take_snapshot(snapshot, xmin);
+	:: MORE_FILLS take_snapshot(snapshot, xmin);
 		d_step { find_visible(snapshot, version) }
 		/* the table fence's lock, then the bucket's */
 		atomic {
@@ -209,6 +254,24 @@ proctype Filler()
 			seen_inserts = insert_generation;
 			may = SEES(TABLE, snapshot, xmin) && (!gone[version] || SEES(INSERTS, snapshot, xmin))
 		}
+#ifdef PEEK
+		begin_changes();
+		if
+		:: may && SEES(BUCKET, snapshot, xmin) ->
+			/* the blocks may be another entry's: it goes first */
+			there = false;
+			negative = gone[version];
+			entry_xmin = made_by[version];
+			entry_version = version;
+			entry_generation = seen_generation;
+			entry_insert_generation = seen_inserts;
+			there = true
+		:: else
+		fi;
+		end_changes();
+		n++;
+		atomic { snapshot = 0; xmin = 0; version = 0; seen_generation = 0; seen_inserts = 0; may = false }
+#else
 		atomic {
 			if
 #ifdef NO_FENCE
@@ -226,10 +289,78 @@ proctype Filler()
 			fi;
 			snapshot = 0; xmin = 0; version = 0; seen_generation = 0; seen_inserts = 0; may = false
 		}
+#endif
 	:: break
 	od
 }
 
+#ifdef PEEK
+proctype Reader()
+{
+	byte snapshot, xmin, version, seen = 0;
+	bool copied = false;
+	bool copy_there, copy_negative, usable;
+	byte copy_xmin, copy_version, copy_generation, copy_insert_generation;
+
+	do
+	:: take_snapshot(snapshot, xmin);
+		/* what was copied before, or read it anew, field by field */
+		if
+#ifdef KEEP_COPY
+		:: copied
+#else
+		:: copied && seen == changes
+#endif
+		:: true ->
+			copied = false;
+			seen = changes;
+#ifndef NO_ODD
+			if
+			:: seen & 1 -> goto again
+			:: else
+			fi;
+#endif
+			copy_there = there;
+			copy_xmin = entry_xmin;
+			copy_generation = entry_generation;
+			copy_negative = negative;
+			copy_insert_generation = entry_insert_generation;
+			copy_version = entry_version;
+			/* negative entries are not kept: the set is read with them */
+			usable = !copy_negative || SEES(BUCKET, snapshot, xmin);
+#ifndef NO_RECHECK
+			if
+			:: seen != changes -> goto again
+			:: else
+			fi;
+#endif
+			copied = copy_there && !copy_negative
+		fi;
+		atomic {
+			if
+			:: copy_there && copy_generation == generation &&
+				((!copy_negative && (snapshot & BIT(copy_xmin))) ||
+				 (copy_negative && usable && copy_insert_generation == insert_generation &&
+				  SEES(TABLE, snapshot, xmin) && SEES(INSERTS, snapshot, xmin))) ->
+				find_visible(snapshot, version);
+				assert(gone[version] == copy_negative && (copy_negative || version == copy_version))
+			:: else
+			fi
+		}
+again:
+		atomic {
+			snapshot = 0; xmin = 0; version = 0; usable = false;
+			if
+			:: !copied ->
+				seen = 0; copy_there = false; copy_negative = false; copy_xmin = 0; copy_version = 0;
+				copy_generation = 0; copy_insert_generation = 0
+			:: else
+			fi
+		}
+	:: break
+	od
+}
+#else
 proctype Reader()
 {
 	byte snapshot, xmin, version;
@@ -254,6 +385,7 @@ proctype Reader()
 	:: break
 	od
 }
+#endif
 
 init
 {
