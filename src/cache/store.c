@@ -1073,7 +1073,7 @@ ffs_cache_next_rows(StoreCursor *cursor, bool used, StoreNamedRow *rows, int max
 		Entry	   *entry = (Entry *) block_at(p, at);
 		StoreNamedRow *row = &rows[*n];
 
-		if (*state_of(p, at) != BLOCK_ENTRY || entry->referenced != used ||
+		if (*state_of(p, at) != BLOCK_ENTRY || is_referenced(entry->hash) != used ||
 			!TransactionIdIsValid(entry->xmin) || is_useless(entry))
 			continue;
 		row->dboid = entry->dboid;
