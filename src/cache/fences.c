@@ -10,6 +10,7 @@
 
 #include "access/twophase.h"
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
 
@@ -139,6 +140,9 @@ ffs_cache_floor(void)
 	SpinLockRelease(&fences->mutex);
 	if (floor != 0)
 		return floor;
+	/* nothing is put in on a standby, and what is prepared on the primary comes to it until it is promoted */
+	if (RecoveryInProgress())
+		return 0;
 	floor = U64FromFullTransactionId(ReadNextFullTransactionId());
 	SpinLockAcquire(&fences->mutex);
 	if (fences->floor == 0)
