@@ -87,6 +87,7 @@ void
 ffs_base_init(void)
 {
 	ffs_base_writer_init();
+	ffs_base_debug_init();
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	prev_shmem_request_hook = shmem_request_hook;

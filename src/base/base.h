@@ -20,6 +20,7 @@
 
 #include "base/call.h"
 #include "base/compat.h"
+#include "base/debug.h"
 #include "base/errors.h"
 
 /* The schema that holds what users do not call themselves. */

@@ -669,6 +669,7 @@ answer(Call *call, RowReceiver *receiver, ResultRows *rows)
 	if (usable && ffs_cache_result_find(&key, GetActiveSnapshot(), call->ttl, rows))
 		goto found;
 
+	FFS_DEBUG_POINT("result-examine");
 	if (prepared == NULL)
 	{
 		hash_key(buf.data, name_length, &name);

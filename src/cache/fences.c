@@ -14,6 +14,7 @@
 #include "common/hashfn.h"
 #include "miscadmin.h"
 
+#include "base/debug.h"
 #include "cache/fences.h"
 
 /* After so many rows inserted by one transaction their keys are not told. */
@@ -211,6 +212,7 @@ ffs_cache_open_table(TableFence *fence, Oid relid, StoreUse use, Snapshot snapsh
 	else
 		fence->read = true;
 	SpinLockRelease(&fence->mutex);
+	FFS_DEBUG_POINT("cache-open-table");
 	return ffs_cache_sees_changes(fence, snapshot, ffs_cache_full_xmin(snapshot), generation);
 }
 
@@ -218,12 +220,14 @@ bool
 ffs_cache_sees_changes(TableFence *fence, Snapshot snapshot, uint64 xmin, uint64 *generation)
 {
 	XidSet		changes;
+	bool		changing;
 
 	SpinLockAcquire(&fence->mutex);
 	changes = fence->changes;
 	*generation = pg_atomic_read_u64(&fence->definition);
+	changing = fence->changing > 0;
 	SpinLockRelease(&fence->mutex);
-	return ffs_cache_sees_all(&changes, snapshot, xmin);
+	return !changing && ffs_cache_sees_all(&changes, snapshot, xmin);
 }
 
 static OwnFence *
@@ -355,17 +359,29 @@ ffs_cache_fence_everything(void)
 }
 
 void
-ffs_cache_fence_catalog(Oid dboid)
-{
-	fence_and_count(ffs_cache_fence_of(dboid, InvalidOid));
-}
-
-void
-ffs_cache_touch_catalog(Oid dboid)
+ffs_cache_hold_catalog(Oid dboid)
 {
 	TableFence *fence = ffs_cache_fence_of(dboid, InvalidOid);
 
 	SpinLockAcquire(&fence->mutex);
+	fence->changing++;
+	SpinLockRelease(&fence->mutex);
+}
+
+void
+ffs_cache_fence_catalog(Oid dboid)
+{
+	ffs_cache_hold_catalog(dboid);
+	fence_and_count(ffs_cache_fence_of(dboid, InvalidOid));
+}
+
+void
+ffs_cache_release_catalog(Oid dboid)
+{
+	TableFence *fence = ffs_cache_fence_of(dboid, InvalidOid);
+
+	SpinLockAcquire(&fence->mutex);
+	fence->changing--;
 	pg_atomic_fetch_add_u64(&fence->generation, 1);
 	pg_atomic_fetch_add_u64(&fence->definition, 1);
 	SpinLockRelease(&fence->mutex);

@@ -42,6 +42,7 @@ struct TableFence
 	XidSet		changes;		/* who counted the last one up */
 	XidSet		untold;			/* who wrote rows and did not tell their keys */
 	XidSet		inserts;		/* who inserted such */
+	uint32		changing;		/* of catalogs: commits of changes under way */
 };
 
 /*

@@ -328,6 +328,7 @@ ffs_cache_result_find(const ResultKey *key, Snapshot snapshot, int64 ttl, Result
 				LockRelationOid(relations_of(head)[i], AccessShareLock);
 			truth = judge(head, snapshot);
 		}
+		FFS_DEBUG_POINT("result-rows");
 		if (truth == TRUE_FOR_US)
 			found = take_rows(head, rows);
 		else if (truth == NO_LONGER)
@@ -406,6 +407,7 @@ ffs_cache_result_keep(const ResultKey *key, const ResultCatalogs *catalogs, Resu
 	Size		at;
 	bool		kept;
 
+	FFS_DEBUG_POINT("result-keep");
 	if (!ffs_cache_result_catalogs(snapshot, &now) || now.own != catalogs->own || now.shared != catalogs->shared)
 		return false;
 	for (int i = 0; i < needs->n; i++)
@@ -420,6 +422,7 @@ ffs_cache_result_keep(const ResultKey *key, const ResultCatalogs *catalogs, Resu
 			return false;
 		need->position = position;
 	}
+	FFS_DEBUG_POINT("result-put");
 	at = MAXALIGN(sizeof(ResultHead) + sizeof(ResultNeed) * needs->n + sizeof(Oid) * needs->nrelations);
 	head = head_buffer(&size);
 	if (at > size || is_older(&store, needs))

@@ -787,6 +787,7 @@ ffs_cache_look_up(const StoreKey *key, Snapshot snapshot, MemoryContext context,
 	{
 		pg_atomic_fetch_add_u32(&entry->pins, 1);
 		LWLockRelease(&part->lock);
+		FFS_DEBUG_POINT("cache-copy");
 	}
 	copy_out(p, entry, entry->key_length, length, *row);
 	if (pinned)
@@ -847,6 +848,7 @@ ffs_cache_put(const StoreKey *key, Snapshot snapshot, const void *row, Size leng
 	XidSet		inserts;
 	Entry	   *entry;
 
+	FFS_DEBUG_POINT("cache-put");
 	if (row != NULL && (TransactionIdIsCurrentTransactionId(xmin) || length > (Size) ffs_cache_max_row))
 		return false;
 	if (full < ffs_cache_floor())
@@ -862,6 +864,7 @@ ffs_cache_put(const StoreKey *key, Snapshot snapshot, const void *row, Size leng
 	SpinLockRelease(&fence->mutex);
 	if (!ffs_cache_sees_all(&changes, snapshot, full) || !ffs_cache_sees_all(&untold, snapshot, full) || (row == NULL && !ffs_cache_sees_all(&inserts, snapshot, full)))
 		goto refused;
+	FFS_DEBUG_POINT("cache-put-bucket");
 
 	begin_changes(p);
 	if (!ffs_cache_sees_all(&bucket_of(key->hash)->writers, snapshot, full))

@@ -96,11 +96,14 @@ extern void ffs_cache_fence_table(TableFence *fence, Oid relid);
 /* Anything about the tables of this database may. */
 extern void ffs_cache_fence_everything(void);
 /*
- * What queries mean may change, in a database or (InvalidOid) in all.  Once
- * before the change can be seen, and again when all have been told of it.
+ * What queries mean may change, in a database or (InvalidOid) in all: from
+ * before the change can be seen until all have been told of it, when the
+ * catalogs are released.  Held without being fenced: another transaction has
+ * fenced them.
  */
 extern void ffs_cache_fence_catalog(Oid dboid);
-extern void ffs_cache_touch_catalog(Oid dboid);
+extern void ffs_cache_hold_catalog(Oid dboid);
+extern void ffs_cache_release_catalog(Oid dboid);
 /* Must the tenant of each row of the table be told?  The table itself has been, now or before. */
 extern bool ffs_cache_must_tell_tenants(TableFence *fence, Oid relid);
 extern void ffs_cache_fence_tenant(TableFence *fence, Oid relid, uint64 tenant_hash);

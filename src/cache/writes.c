@@ -16,7 +16,8 @@
  *   types, views, roles: the fence of the database's catalogs, and for roles
  *   that of all databases, in the same way.  Others can see the change before
  *   they hear of it, and a query that they plan in between may be an old one:
- *   so the fence counts up once more when they have been told.
+ *   so from before the commit until they have been told the fence is held, as
+ *   if the change were seen by nobody, and then it counts up once more.
  *
  *-------------------------------------------------------------------------
  */
@@ -81,6 +82,7 @@ ffs_cache_row_written(FfsTable *table, TupleDesc desc, HeapTuple old, HeapTuple 
 	}
 	if (new != NULL && ffs_cache_hash_row(known, table, desc, new, &new_hash) && !(fenced && hash == new_hash))
 		ffs_cache_fence_key(known->fence, known->rootid, new_hash, old == NULL);
+	FFS_DEBUG_POINT("cache-row-fenced");
 }
 
 void
@@ -90,6 +92,7 @@ ffs_cache_rows_inserted(FfsTable *table)
 
 	ffs_cache_fence_inserts(fence, table->rootid);
 	ffs_cache_fence_all_tenants(fence, table->rootid);
+	FFS_DEBUG_POINT("cache-inserts-fenced");
 }
 
 /* ---- whole relations ---- */
@@ -239,8 +242,8 @@ fence_relation(Oid relid)
 		ffs_cache_fence_table(ffs_cache_table_fence(lfirst_oid(lc)), lfirst_oid(lc));
 }
 
-static bool catalog_fenced = false;
-static bool shared_catalog_fenced = false;
+static bool catalog_held = false;
+static bool shared_catalog_held = false;
 
 /*
  * Fence what this transaction's own invalidations are of.  There are none
@@ -295,34 +298,36 @@ fence_changed(void)
 		}
 	}
 	forget_temporaries();
-	if (own)
+	if (own && !catalog_held)
+	{
 		ffs_cache_fence_catalog(MyDatabaseId);
-	if (shared)
+		catalog_held = true;
+	}
+	if (shared && !shared_catalog_held)
+	{
 		ffs_cache_fence_catalog(InvalidOid);
-	catalog_fenced = own;
-	shared_catalog_fenced = shared;
+		shared_catalog_held = true;
+	}
+	FFS_DEBUG_POINT("cache-ddl-fenced");
 }
 
-/*
- * The transaction is over, and others have been sent its invalidations: what
- * they have put in since they could see its changes, but before they could
- * hear of them, goes.
- */
+/* The transaction is over, one way or the other, and others have been sent its invalidations. */
 static void
-release_callback(ResourceReleasePhase phase, bool is_commit, bool is_top, void *arg pg_attribute_unused())
+release_callback(ResourceReleasePhase phase, bool is_commit pg_attribute_unused(), bool is_top, void *arg pg_attribute_unused())
 {
 	if (phase != RESOURCE_RELEASE_AFTER_LOCKS || !is_top)
 		return;
-	if (is_commit && catalog_fenced)
-		ffs_cache_touch_catalog(MyDatabaseId);
-	if (is_commit && shared_catalog_fenced)
-		ffs_cache_touch_catalog(InvalidOid);
-	catalog_fenced = shared_catalog_fenced = false;
+	FFS_DEBUG_POINT("cache-commit-told");
+	if (catalog_held)
+		ffs_cache_release_catalog(MyDatabaseId);
+	if (shared_catalog_held)
+		ffs_cache_release_catalog(InvalidOid);
+	catalog_held = shared_catalog_held = false;
 	/* an abort hears of its own changes once more */
 	in_ddl = false;
 }
 
-/* The same of a prepared transaction: its invalidations are not known here. */
+/* A prepared transaction ends: its invalidations are not known here, and our own transaction's end is late enough. */
 static ProcessUtility_hook_type prev_process_utility = NULL;
 
 static void
@@ -333,12 +338,13 @@ process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only, Pr
 	bool		is_end = IsA(pstmt->utilityStmt, TransactionStmt) &&
 		castNode(TransactionStmt, pstmt->utilityStmt)->kind == TRANS_STMT_COMMIT_PREPARED;
 
-	next(pstmt, query_string, read_only, context, params, environment, dest, qc);
-	if (is_end && ffs_cache_store_ready())
+	if (is_end && ffs_cache_store_ready() && !catalog_held && !shared_catalog_held)
 	{
-		ffs_cache_touch_catalog(MyDatabaseId);
-		ffs_cache_touch_catalog(InvalidOid);
+		ffs_cache_hold_catalog(MyDatabaseId);
+		ffs_cache_hold_catalog(InvalidOid);
+		catalog_held = shared_catalog_held = true;
 	}
+	next(pstmt, query_string, read_only, context, params, environment, dest, qc);
 }
 
 static void
@@ -353,6 +359,9 @@ xact_callback(XactEvent event, void *arg pg_attribute_unused())
 			fence_changed();
 			break;
 		case XACT_EVENT_COMMIT:
+			/* others can see it, and have not been told */
+			FFS_DEBUG_POINT("cache-commit-seen");
+			/* FALLTHROUGH */
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
 			in_ddl = false;

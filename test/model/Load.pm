@@ -299,7 +299,7 @@ sub change_schema
 		'ALTER FUNCTION model.total(integer) ' . pick('STABLE', 'VOLATILE', 'STABLE', 'SECURITY DEFINER', 'SECURITY INVOKER') . ";\n",
 		"CREATE OR REPLACE FUNCTION model.constant(v integer) RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT v + $n';\n",
 		"ALTER TYPE model.mood RENAME VALUE '" . pick("even' TO 'odd", "odd' TO 'even", "odd' TO 'even") . "';\n",
-		"ALTER TABLE model.swap_a RENAME TO swap_c;\nALTER TABLE model.swap_b RENAME TO swap_a;\nALTER TABLE model.swap_c RENAME TO swap_b;\n",
+		"DO \$\$ BEGIN ALTER TABLE model.swap_a RENAME TO swap_c; ALTER TABLE model.swap_b RENAME TO swap_a; ALTER TABLE model.swap_c RENAME TO swap_b; END \$\$;\n",
 		'CREATE TABLE model_first.' . pick('plain', 'quiet', 'swap_a') . " (id integer PRIMARY KEY, tenant integer, v integer, pad text);\n",
 		"DROP TABLE IF EXISTS model_first.plain;\nDROP TABLE IF EXISTS model_first.quiet;\nDROP TABLE IF EXISTS model_first.swap_a;\n",
 		"SELECT ffs_cache_warm('model." . pick('plain', 'parted', 'quiet') . "');\n",
