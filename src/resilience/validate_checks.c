@@ -453,6 +453,8 @@ collect_chain(Node *node, List **leaves)
 		*leaves = lappend(*leaves, node);
 		return;
 	}
+	/* seen: it is part of a longer one */
+	((A_Expr *) node)->location = -2;
 	collect_chain(((A_Expr *) node)->lexpr, leaves);
 	collect_chain(((A_Expr *) node)->rexpr, leaves);
 }
@@ -590,11 +592,8 @@ examine_operator(Walk *walk, A_Expr *expr)
 
 	if (examine_leftovers(walk, expr))
 		return true;
-	if (expr->kind == AEXPR_OP && is_operator(node, "||"))
-	{
-		if (examine_chain(walk, node))
-			return true;
-	}
+	if (is_operator(node, "||") && expr->location != -2 && examine_chain(walk, node))
+		return true;
 	if ((is_operator(node, "/") || is_operator(node, "%")) && expr->lexpr != NULL &&
 		is_number(expr->rexpr) && value_of(walk, expr->rexpr) == 0)
 		return found(walk, "error", node, "A division by zero is there to fail.");

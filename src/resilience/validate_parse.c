@@ -23,6 +23,9 @@
 #include "base/base.h"
 #include "resilience/validate.h"
 
+/* About a second. */
+#define MAX_OPERATOR_COST 1e9
+
 /* Is it the text that is wrong, and not the server or the caller's patience? */
 static bool
 is_about_the_text(int sqlerrcode)
@@ -37,6 +40,29 @@ is_about_the_text(int sqlerrcode)
 		default:
 			return true;
 	}
+}
+
+/*
+ * The scanner looks at a run of operator characters again for each comment
+ * that begins in it, and for each plus sign at its end; it cannot be cancelled
+ * while it does.  What it would take, in looks at a character.
+ */
+static double
+cost_of_operators(const char *text)
+{
+	double		cost = 0;
+
+	for (const char *p = text; *(p += strcspn(p, "/+")) != '\0';)
+	{
+		size_t		run = strspn(p, "~!@#^&|`?+-*/%<>=");
+		size_t		again = 0;
+
+		for (size_t i = 0; i < run; i++)
+			again += p[i] == '+' || (p[i] == '/' && p[i + 1] == '*');
+		cost += (double) run * again;
+		p += run;
+	}
+	return cost;
 }
 
 /* Run something of the parser; false, and why, where it raised an error about the text. */
@@ -55,6 +81,15 @@ silently(void (*run) (const char *text, void *result), const char *text, void *r
 				 errmsg("query text is too long"),
 				 errdetail("It has %zu bytes; at most %d can be looked at.", strlen(text), FFS_VALIDATE_MAX_TEXT),
 				 errhint("Pass long values as parameters.")));
+	if (cost_of_operators(text) > MAX_OPERATOR_COST)
+	{
+		if (failure != NULL)
+		{
+			failure->message = "too many operator characters in a row";
+			failure->position = 0;
+		}
+		return false;
+	}
 	PG_TRY();
 	{
 		client_min_messages = Max(client_min_messages, ERROR);
@@ -194,6 +229,7 @@ ffs_validate_walk(Node *node, FfsRawWalker walker, void *context)
 	if (node == NULL)
 		return false;
 	check_stack_depth();
+	CHECK_FOR_INTERRUPTS();
 	switch (nodeTag(node))
 	{
 		case T_RawStmt:

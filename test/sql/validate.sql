@@ -215,7 +215,9 @@ SELECT ffs_is_safe_query('SELECT ' || repeat('(', 100000) || '1' || repeat(')', 
 	ffs_is_safe_query('SELECT ' || repeat('NOT ', 100000) || 'a') AS deeper,
 	ffs_is_safe_query('SELECT ' || repeat('1+', 100000) || 'a') AS wide,
 	ffs_is_safe_query('SELECT * FROM t WHERE a IN (1' || repeat(', 2', 300000) || ')') AS long,
-	ffs_is_safe_query('SELECT ' || repeat('/*', 100000) || repeat('*/', 100000) || '1') AS nested;
+	ffs_is_safe_query('SELECT ' || repeat('/*', 10000) || repeat('*/', 10000) || '1') AS nested,
+	ffs_is_safe_query('SELECT ' || repeat('/*', 100000) || repeat('*/', 100000) || '1') AS runs,
+	ffs_is_safe_query('SELECT 1 ' || repeat('+', 100000) || '1') AS pluses;
 
 /* names */
 SELECT n, ffs_validate_identifier(n) FROM unnest(ARRAY['users', 'Users', 'a b', 'select', 'name', 'a"b', 'x''; DROP TABLE t', '北京', '1a', ' ', repeat('x', 63), NULL]) n;
