@@ -23,8 +23,8 @@
 #include "base/base.h"
 #include "resilience/validate.h"
 
-/* About a second. */
-#define MAX_OPERATOR_COST 1e9
+/* About half a second. */
+#define MAX_OPERATOR_COST 5e7
 
 /* Is it the text that is wrong, and not the server or the caller's patience? */
 static bool
