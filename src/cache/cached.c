@@ -204,6 +204,8 @@ add_settings(StringInfo buf)
 	add_string(buf, locale_time);
 	add_string(buf, TSCurrentConfig);
 	add_string(buf, ffs_cache_functions);
+	/* since 15.8; views are an error with it */
+	add_string(buf, GetConfigOption("restrict_nonsystem_relation_kind", true, false));
 }
 
 static void
@@ -303,57 +305,72 @@ tell_where(void *arg)
 		errcontext("SQL statement \"%s\"", (char *) arg);
 }
 
-/* Look at the query, unless nothing has changed since. */
-static void
-examine(Prepared *prepared, const Call *call, const ResultCatalogs *catalogs)
+/* Look at the query, in a context of its own. */
+static Verdict *
+examine(const Call *call, MemoryContext context)
 {
-	MemoryContext old;
+	MemoryContext old = MemoryContextSwitchTo(context);
 	Verdict    *verdict;
 	ErrorContextCallback error_context = {error_context_stack, tell_where, call->query};
 
-	if (prepared->verdict != NULL && prepared->epoch == catalog_epoch &&
-		prepared->catalogs.own == catalogs->own && prepared->catalogs.shared == catalogs->shared)
-		return;
-	prepared->verdict = NULL;
-	/* a plan that is kept does not hear of new tables of the same name */
-	if (prepared->plan != NULL)
-		SPI_freeplan(prepared->plan);
-	prepared->plan = NULL;
-	MemoryContextReset(prepared->context);
-	old = MemoryContextSwitchTo(prepared->context);
-	AcceptInvalidationMessages();
-	prepared->epoch = catalog_epoch;
-	prepared->catalogs = *catalogs;
 	error_context_stack = &error_context;
 	verdict = ffs_cache_examine(call->query, call->nparams, call->types);
 	error_context_stack = error_context.previous;
 	MemoryContextSwitchTo(old);
-	prepared->verdict = verdict;
+	return verdict;
 }
 
 static Prepared *
-find_prepared(const ResultKey *name, const Call *call, const ResultCatalogs *catalogs)
+find_entry(const ResultKey *name)
 {
-	Prepared   *prepared;
-	bool		found;
-
 	if (prepared_queries == NULL)
 	{
 		HASHCTL		ctl = {.keysize = sizeof(ResultKey),.entrysize = sizeof(Prepared)};
 
 		prepared_queries = hash_create("ffstorage cached queries", 64, &ctl, HASH_ELEM | HASH_BLOBS);
 	}
-	prepared = hash_search(prepared_queries, name, HASH_FIND, NULL);
+	return hash_search(prepared_queries, name, HASH_FIND, NULL);
+}
+
+/* The query, looked at unless nothing has changed since. */
+static Prepared *
+find_prepared(const ResultKey *name, const Call *call, const ResultCatalogs *catalogs)
+{
+	Prepared   *prepared = find_entry(name);
+	MemoryContext context;
+	Verdict    *verdict;
+	uint64		epoch;
+
+	if (prepared != NULL && prepared->epoch == catalog_epoch &&
+		prepared->catalogs.own == catalogs->own && prepared->catalogs.shared == catalogs->shared)
+		return prepared;
+	context = AllocSetContextCreate(CurrentMemoryContext, "ffstorage cached query", ALLOCSET_SMALL_SIZES);
+	AcceptInvalidationMessages();
+	epoch = catalog_epoch;
+	verdict = examine(call, context);
+
+	/* literals of domains run functions, which may have run queries like this one: only now is it looked for */
+	prepared = find_entry(name);
 	if (prepared == NULL)
 	{
 		if (hash_get_num_entries(prepared_queries) >= MAX_PREPARED)
 			forget_prepared();
-		prepared = hash_search(prepared_queries, name, HASH_ENTER, &found);
-		memset((char *) prepared + sizeof(ResultKey), 0, sizeof(Prepared) - sizeof(ResultKey));
-		/* a query that fails to parse leaves an empty entry */
-		prepared->context = AllocSetContextCreate(TopMemoryContext, "ffstorage cached query", ALLOCSET_SMALL_SIZES);
+		prepared = hash_search(prepared_queries, name, HASH_ENTER, NULL);
 	}
-	examine(prepared, call, catalogs);
+	else
+	{
+		/* a plan that is kept does not hear of new tables of the same name */
+		if (prepared->plan != NULL)
+			SPI_freeplan(prepared->plan);
+		MemoryContextDelete(prepared->context);
+	}
+	MemoryContextSetParent(context, TopMemoryContext);
+	prepared->plan = NULL;
+	prepared->too_long = false;
+	prepared->context = context;
+	prepared->verdict = verdict;
+	prepared->epoch = epoch;
+	prepared->catalogs = *catalogs;
 	return prepared;
 }
 
@@ -363,7 +380,7 @@ type_parameters(Call *call, const Verdict *verdict)
 {
 	Oid		   *types = palloc(sizeof(Oid) * Max(call->nparams, 1));
 
-	/* input functions may run queries, which may forget this verdict */
+	/* the verdict may be forgotten while input functions run */
 	for (int i = 0; i < call->nparams; i++)
 	{
 		types[i] = call->types[i];
@@ -392,6 +409,19 @@ has_untyped(const Call *call)
 		if (call->types[i] == UNKNOWNOID)
 			return true;
 	return false;
+}
+
+/* The query that is called, and its parameters as it wants them. */
+static Prepared *
+prepare(const ResultKey *name, Call *call, const ResultCatalogs *catalogs)
+{
+	Prepared   *prepared = find_prepared(name, call, catalogs);
+
+	if (!has_untyped(call))
+		return prepared;
+	type_parameters(call, prepared->verdict);
+	/* their input functions may have run queries, which may have forgotten this one */
+	return find_prepared(name, call, catalogs);
 }
 
 /* ---- running it ---- */
@@ -602,17 +632,6 @@ say_why_not(const Verdict *verdict, const char *reason)
 			 verdict->reason != NULL && verdict->hint != NULL ? errhint("%s", verdict->hint) : 0));
 }
 
-/* Does this session have names of its own that the query may mean? */
-static bool
-has_temporaries(void)
-{
-	Oid			namespace;
-	Oid			toast;
-
-	GetTempNamespaceState(&namespace, &toast);
-	return OidIsValid(namespace);
-}
-
 /* Run the query, and put its result in if that may be. */
 static void
 run_and_keep(RowReceiver *receiver, const ResultKey *name, const Call *call, const ResultKey *key,
@@ -622,7 +641,7 @@ run_and_keep(RowReceiver *receiver, const ResultKey *name, const Call *call, con
 	{
 		run_query(receiver, name, call);
 		note_length(name, receiver->too_long);
-		if (!receiver->too_long &&
+		if (!receiver->too_long && !ffs_cache_in_ddl() &&
 			ffs_cache_result_keep(key, catalogs, needs, GetActiveSnapshot(), call->ttl, &receiver->rows))
 			ffs_cache_pending[COUNT_RESULT_FILLS]++;
 		else
@@ -630,11 +649,11 @@ run_and_keep(RowReceiver *receiver, const ResultKey *name, const Call *call, con
 	}
 	PG_CATCH();
 	{
-		ffs_cache_result_done();
+		ffs_cache_result_done(key);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
-	ffs_cache_result_done();
+	ffs_cache_result_done(key);
 }
 
 /*
@@ -657,11 +676,11 @@ answer(Call *call, RowReceiver *receiver, ResultRows *rows)
 
 	write_name(&buf, call);
 	name_length = buf.len;
-	if (has_untyped(call) || !usable || has_temporaries())
+	/* a session with temporary objects may mean these by the same names */
+	if (has_untyped(call) || !usable || OidIsValid(ffs_cache_temporaries()))
 	{
 		hash_key(buf.data, name_length, &name);
-		prepared = find_prepared(&name, call, &catalogs);
-		type_parameters(call, prepared->verdict);
+		prepared = prepare(&name, call, &catalogs);
 	}
 	usable = usable && (prepared == NULL || prepared->verdict->reason == NULL);
 	write_values(&buf, call);
@@ -673,8 +692,7 @@ answer(Call *call, RowReceiver *receiver, ResultRows *rows)
 	if (prepared == NULL)
 	{
 		hash_key(buf.data, name_length, &name);
-		prepared = find_prepared(&name, call, &catalogs);
-		type_parameters(call, prepared->verdict);
+		prepared = prepare(&name, call, &catalogs);
 	}
 	if (prepared->verdict->reason != NULL)
 	{

@@ -147,7 +147,7 @@ static void
 xact_callback(XactEvent event, void *arg pg_attribute_unused())
 {
 	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE)
-		ffs_cache_result_done();
+		ffs_cache_result_done(NULL);
 }
 
 void
@@ -544,11 +544,12 @@ ffs_cache_result_wait(const ResultKey *key)
 }
 
 void
-ffs_cache_result_done(void)
+ffs_cache_result_done(const ResultKey *key)
 {
 	Filler	   *filler = own_filler;
 
-	if (filler == NULL)
+	/* a function in the query may call for another one */
+	if (filler == NULL || (key != NULL && memcmp(&filler->hash, key->digest, sizeof(filler->hash)) != 0))
 		return;
 	own_filler = NULL;
 	SpinLockAcquire(&fillers->mutex);

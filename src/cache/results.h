@@ -86,9 +86,9 @@ extern bool ffs_cache_result_reads(const char *bytes, Size length, int key_lengt
 /*
  * Someone else may be running the same query now: then wait for them and say
  * true, and it may be there.  If not, the others will wait for us until
- * ffs_cache_result_done().
+ * ffs_cache_result_done(), of this result or (NULL) of whichever it is.
  */
 extern bool ffs_cache_result_wait(const ResultKey *key);
-extern void ffs_cache_result_done(void);
+extern void ffs_cache_result_done(const ResultKey *key);
 
 #endif							/* FFS_CACHE_RESULTS_H */

@@ -66,6 +66,8 @@ ffs_cache_tables_init(void)
 {
 	CacheRegisterSyscacheCallback(AUTHOID, role_callback, (Datum) 0);
 	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, role_callback, (Datum) 0);
+	/* its owner is a member of pg_database_owner */
+	CacheRegisterSyscacheCallback(DATABASEOID, role_callback, (Datum) 0);
 	CacheRegisterSyscacheCallback(NAMESPACEOID, role_callback, (Datum) 0);
 }
 

@@ -15,17 +15,21 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/sysattr.h"
 #include "access/table.h"
 #include "catalog/dependency.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_aggregate.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_depend.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "executor/functions.h"
+#include "funcapi.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/primnodes.h"
@@ -42,6 +46,7 @@
 #include "utils/rel.h"
 #include "utils/rls.h"
 #include "utils/syscache.h"
+#include "utils/typcache.h"
 #include "utils/varlena.h"
 
 #include "base/base.h"
@@ -72,7 +77,7 @@ static const char *const steady_functions[] = {
 	"date_le_timestamptz", "date_lt_timestamptz", "date_ne_timestamptz",
 	"date_out", "date_part", "date_trunc", "enum_first", "enum_in",
 	"enum_last", "enum_out", "enum_range", "extract", "format",
-	"generate_series", "in_range", "interval_out", "interval_pl_timestamptz",
+	"generate_series", "in_range", "interval_in", "interval_out", "interval_pl_timestamptz",
 	"json_agg", "json_agg_transfn", "json_build_array", "json_build_object",
 	"json_object_agg", "json_object_agg_transfn", "json_to_tsvector",
 	"jsonb_agg", "jsonb_agg_finalfn", "jsonb_agg_transfn",
@@ -97,7 +102,7 @@ static const char *const steady_functions[] = {
 	"timestamptz_ne_date", "timestamptz_ne_timestamp", "timestamptz_out",
 	"timestamptz_pl_interval", "to_char", "to_date", "to_json", "to_jsonb",
 	"to_number", "to_timestamp", "to_tsquery", "to_tsvector", "ts_headline",
-	"ts_match_tq", "ts_match_tt", "websearch_to_tsquery", "xml",
+	"ts_match_tq", "ts_match_tt", "websearch_to_tsquery", "xml", "xml_in",
 	"xml_is_well_formed"
 };
 
@@ -115,7 +120,7 @@ typedef struct Walk
 	List	   *moments;		/* locations of strings that may mean a moment */
 	List	   *functions;		/* whose bodies were walked */
 	int			depth;
-	Oid			user;			/* InvalidOid: who calls */
+	Oid			temporaries;	/* the namespace of this session's, InvalidOid: there are none */
 } Walk;
 
 static bool walk(Node *node, Walk *context);
@@ -252,11 +257,12 @@ walk_body(Walk *context, Oid funcid, HeapTuple tuple, Node *call)
 		return false;
 	if (context->depth >= MAX_DEPTH)
 		return refuse(context, "Function %s is nested too deeply.", format_procedure(funcid));
+	for (int i = 0; i < proc->pronargs; i++)
+		if (IsPolymorphicType(proc->proargtypes.values[i]) && !OidIsValid(get_call_expr_argtype(call, i)))
+			return refuse(context, "Of function %s it is not known what types it is called with.", format_procedure(funcid));
 	inner.functions = lappend_oid(list_copy(context->functions), funcid);
 	inner.depth++;
 	inner.moments = NIL;
-	if (proc->prosecdef)
-		inner.user = proc->proowner;
 
 	datum = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_prosqlbody, &isnull);
 	if (!isnull)
@@ -313,7 +319,9 @@ check_function(Walk *context, Oid funcid, Node *call)
 	if (!HeapTupleIsValid(tuple))
 		return refuse(context, "A function is gone.");
 	proc = (Form_pg_proc) GETSTRUCT(tuple);
-	if (proc->prokind == PROKIND_AGGREGATE && funcid >= FirstNormalObjectId)
+	if (OidIsValid(context->temporaries) && proc->pronamespace == context->temporaries)
+		result = refuse(context, "Function %s is temporary.", format_procedure(funcid));
+	else if (proc->prokind == PROKIND_AGGREGATE && funcid >= FirstNormalObjectId)
 	{
 		HeapTuple	agg = SearchSysCache1(AGGFNOID, ObjectIdGetDatum(funcid));
 		Form_pg_aggregate form;
@@ -334,7 +342,8 @@ check_function(Walk *context, Oid funcid, Node *call)
 			 !(proc->provolatile == PROVOLATILE_STABLE && proc->pronamespace == PG_CATALOG_NAMESPACE &&
 			   is_among(NameStr(proc->proname), steady_functions, lengthof(steady_functions))))
 	{
-		if (proc->provolatile == PROVOLATILE_STABLE && proc->prolang == SQLlanguageId &&
+		/* what runs as somebody else, or with other settings, would have to be looked at so */
+		if (proc->provolatile == PROVOLATILE_STABLE && proc->prolang == SQLlanguageId && !proc->prosecdef &&
 			heap_attisnull(tuple, Anum_pg_proc_proconfig, NULL))
 			result = walk_body(context, funcid, tuple, call);
 		else
@@ -359,6 +368,201 @@ function_checker(Oid funcid, void *arg)
 	FunctionCheck *check = arg;
 
 	return check_function(check->context, funcid, check->call);
+}
+
+/* ---- types ---- */
+
+static bool check_type(Walk *context, Oid type);
+
+static bool
+check_row(Walk *context, TupleDesc desc)
+{
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (!att->attisdropped && check_type(context, att->atttypid))
+			return true;
+	}
+	return false;
+}
+
+/* A function gives rows that have no type with a name. */
+static bool
+check_result(Walk *context, Node *call)
+{
+	TupleDesc	desc;
+
+	switch (get_expr_result_type(call, NULL, &desc))
+	{
+		case TYPEFUNC_COMPOSITE:
+		case TYPEFUNC_COMPOSITE_DOMAIN:
+			return check_row(context, desc);
+		default:
+			return false;
+	}
+}
+
+/* The same in FROM, where the query may say what the columns are. */
+static bool
+check_columns_of(Walk *context, RangeTblEntry *rte)
+{
+	ListCell   *lc;
+	ListCell   *tc;
+
+	foreach(lc, rte->functions)
+	{
+		RangeTblFunction *function = lfirst_node(RangeTblFunction, lc);
+
+		foreach(tc, function->funccoltypes)
+			if (check_type(context, lfirst_oid(tc)))
+				return true;
+	}
+	return false;
+}
+
+/* Names of these are written with their schema where others of the same name come first. */
+static bool
+is_name_of_ones_own(Oid type)
+{
+	return type == REGCLASSOID || type == REGTYPEOID || type == REGPROCEDUREOID || type == REGOPERATOROID;
+}
+
+/* What a type is made of, and how it becomes text and JSON. */
+static bool
+check_parts(Walk *context, Oid type, Form_pg_type form)
+{
+	Oid			element = get_element_type(type);
+	Oid			cast;
+	TupleDesc	desc;
+	bool		result;
+
+	if (OidIsValid(element))
+		return check_type(context, element);
+	switch (form->typtype)
+	{
+		case TYPTYPE_PSEUDO:
+			return false;
+		case TYPTYPE_DOMAIN:
+			return check_type(context, form->typbasetype);
+		case TYPTYPE_COMPOSITE:
+			desc = lookup_rowtype_tupdesc(type, -1);
+			result = check_row(context, desc);
+			ReleaseTupleDesc(desc);
+			return result;
+		case TYPTYPE_RANGE:
+			result = check_type(context, get_range_subtype(type));
+			break;
+		case TYPTYPE_MULTIRANGE:
+			result = check_type(context, get_multirange_range(type));
+			break;
+		default:
+			result = false;
+			break;
+	}
+	if (result || type < FirstNormalObjectId)
+		return result;
+	if (find_coercion_pathway(JSONOID, type, COERCION_EXPLICIT, &cast) == COERCION_PATH_FUNC &&
+		OidIsValid(cast) && check_function(context, cast, NULL))
+		return true;
+	return check_function(context, form->typoutput, NULL);
+}
+
+/*
+ * Refuse values of a type that others do not know, or whose text, or JSON,
+ * depends on more than the value.  Any value may become text: in the end each
+ * is in a row that becomes jsonb.
+ */
+static bool
+check_type(Walk *context, Oid type)
+{
+	HeapTuple	tuple;
+	Form_pg_type form;
+	bool		result;
+
+	if (list_member_oid(context->verdict->types, type))
+		return false;
+	context->verdict->types = lappend_oid(context->verdict->types, type);
+	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	if (!HeapTupleIsValid(tuple))
+		return refuse(context, "A type is gone.");
+	form = (Form_pg_type) GETSTRUCT(tuple);
+	if (OidIsValid(context->temporaries) && (form->typnamespace == context->temporaries || is_name_of_ones_own(type)))
+	{
+		context->verdict->hint = "This session has temporary objects, which others do not know.";
+		result = refuse(context, "It has a value of type %s.", format_type_be(type));
+	}
+	else
+		result = check_parts(context, type, form);
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+/* The conditions of a domain are not in the tree. */
+static bool
+check_domain(Walk *context, Oid type)
+{
+	/* it stays with the context */
+	DomainConstraintRef *ref = palloc(sizeof(DomainConstraintRef));
+	ListCell   *lc;
+
+	InitDomainConstraintRef(type, ref, CurrentMemoryContext, false);
+	foreach(lc, ref->constraints)
+		if (walk((Node *) ((DomainConstraintState *) lfirst(lc))->check_expr, context))
+			return true;
+	return false;
+}
+
+/* Texts become values of this type while the query runs. */
+static bool
+check_input(Walk *context, Oid type)
+{
+	Oid			input;
+	Oid			ioparam;
+
+	getTypeInputInfo(type, &input, &ioparam);
+	return check_function(context, input, NULL);
+}
+
+static bool
+check_inputs(Walk *context, TableFunc *function)
+{
+	ListCell   *lc;
+
+	foreach(lc, function->coltypes)
+		if (check_type(context, lfirst_oid(lc)) || check_input(context, lfirst_oid(lc)))
+			return true;
+	return false;
+}
+
+/* Does an expression of this kind give a value?  Those that give no type that is new are left out. */
+static bool
+has_type(const Node *node)
+{
+	switch (nodeTag(node))
+	{
+		case T_Var:
+		case T_Const:
+		case T_Param:
+		case T_Aggref:
+		case T_WindowFunc:
+		case T_SubscriptingRef:
+		case T_FuncExpr:
+		case T_OpExpr:
+		case T_FieldSelect:
+		case T_FieldStore:
+		case T_RelabelType:
+		case T_CoerceViaIO:
+		case T_ArrayCoerceExpr:
+		case T_ConvertRowtypeExpr:
+		case T_CoerceToDomain:
+		case T_ArrayExpr:
+		case T_RowExpr:
+		case T_CaseTestExpr:
+			return true;
+		default:
+			return false;
+	}
 }
 
 /* ---- relations ---- */
@@ -394,13 +598,13 @@ walk_relation(Walk *context, RangeTblEntry *rte)
 	bool		bound;
 
 	context->verdict->relations = list_append_unique_oid(context->verdict->relations, rte->relid);
+	if (get_rel_persistence(rte->relid) == RELPERSISTENCE_TEMP)
+		return refuse(context, "%s is temporary.", get_rel_name(rte->relid));
 	/* what a view is made of has entries of its own */
 	if (rte->relkind == RELKIND_VIEW)
 		return false;
 	if (rte->tablesample != NULL)
 		return refuse(context, "It takes a sample of %s.", ffs_base_relation_name(rte->relid));
-	if (get_rel_persistence(rte->relid) == RELPERSISTENCE_TEMP)
-		return refuse(context, "%s is a temporary table.", get_rel_name(rte->relid));
 	table = ffs_registry_find(rte->relid);
 	root = table == NULL || table->relid == table->rootid ? table : ffs_registry_find(table->rootid);
 	if (root == NULL)
@@ -409,7 +613,7 @@ walk_relation(Walk *context, RangeTblEntry *rte)
 		return refuse(context, "%s is not a managed table.", ffs_base_relation_name(rte->relid));
 	}
 	if (!OidIsValid(user))
-		user = OidIsValid(context->user) ? context->user : GetUserId();
+		user = GetUserId();
 	rel = table_open(rte->relid, AccessShareLock);
 	bound = table->tenant != 0 && check_enable_rls(rte->relid, user, true) == RLS_ENABLED &&
 		ffs_cache_is_bound_to_tenants(rel, table);
@@ -439,6 +643,8 @@ walk_query(Walk *context, Query *query)
 			context->verdict->relations = list_append_unique_oid(context->verdict->relations, rte->relid);
 		else if (rte->rtekind == RTE_NAMEDTUPLESTORE)
 			result = refuse(context, "It reads a transition table.");
+		else if (rte->rtekind == RTE_FUNCTION)
+			result = check_columns_of(context, rte);
 		if (result)
 			break;
 	}
@@ -475,6 +681,32 @@ walk(Node *node, Walk *context)
 					return refuse(context, "It asks for the time, or for who has logged in.");
 			}
 			break;
+		case T_Param:
+			/* its columns' types are numbered in the session */
+			if (((Param *) node)->paramtype == RECORDOID || ((Param *) node)->paramtype == RECORDARRAYOID)
+			{
+				context->verdict->hint = "Give the row a type that has a name.";
+				return refuse(context, "A parameter is a row of no named type.");
+			}
+			break;
+		case T_FuncExpr:
+			if (((FuncExpr *) node)->funcresulttype == RECORDOID && check_result(context, node))
+				return true;
+			break;
+		case T_CoerceToDomain:
+			if (check_domain(context, ((CoerceToDomain *) node)->resulttype))
+				return true;
+			break;
+		case T_TableFunc:
+			if (check_inputs(context, (TableFunc *) node))
+				return true;
+			break;
+#if PG_VERSION_NUM >= 170000
+		case T_JsonExpr:
+			if (check_type(context, exprType(node)) || check_input(context, exprType(node)))
+				return true;
+			break;
+#endif
 		case T_NextValueExpr:
 			return refuse(context, "It takes numbers from a sequence.");
 		case T_CurrentOfExpr:
@@ -493,9 +725,49 @@ walk(Node *node, Walk *context)
 		default:
 			break;
 	}
-	if (check_functions_in_node(node, function_checker, &check))
+	if (check_functions_in_node(node, function_checker, &check) ||
+		(has_type(node) && check_type(context, exprType(node))))
 		return true;
 	return expression_tree_walker(node, walk, context);
+}
+
+/* ---- names that only this session knows ---- */
+
+Oid
+ffs_cache_temporaries(void)
+{
+	Oid			namespace;
+	Oid			toast;
+
+	GetTempNamespaceState(&namespace, &toast);
+	return namespace;
+}
+
+/*
+ * Are there temporary objects of kinds that the walk does not look for, like
+ * operators and text search configurations?
+ */
+static bool
+has_odd_temporaries(Oid namespace)
+{
+	Relation	depend = table_open(DependRelationId, AccessShareLock);
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		found = false;
+
+	ScanKeyInit(&keys[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(NamespaceRelationId));
+	ScanKeyInit(&keys[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(namespace));
+	scan = systable_beginscan(depend, DependReferenceIndexId, true, NULL, lengthof(keys), keys);
+	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Oid			class = ((Form_pg_depend) GETSTRUCT(tuple))->classid;
+
+		found = class != RelationRelationId && class != TypeRelationId && class != ProcedureRelationId;
+	}
+	systable_endscan(scan);
+	table_close(depend, AccessShareLock);
+	return found;
 }
 
 static void
@@ -524,12 +796,35 @@ find_writing(Node *node, void *context)
 	return expression_tree_walker(node, find_writing, context);
 }
 
-Verdict *
-ffs_cache_examine(const char *query, int nparams, const Oid *param_types)
+/* What is kept of it, which is little of what looking at it takes. */
+static Verdict *
+copy_verdict(const Verdict *verdict)
+{
+	Verdict    *copy = palloc0(sizeof(Verdict));
+	ListCell   *lc;
+
+	copy->reason = verdict->reason != NULL ? pstrdup(verdict->reason) : NULL;
+	copy->hint = verdict->hint;
+	foreach(lc, verdict->tables)
+	{
+		ReadTable  *table = palloc(sizeof(ReadTable));
+
+		*table = *(ReadTable *) lfirst(lc);
+		copy->tables = lappend(copy->tables, table);
+	}
+	copy->relations = list_copy(verdict->relations);
+	copy->nparams = verdict->nparams;
+	copy->param_types = palloc(sizeof(Oid) * Max(verdict->nparams, 1));
+	memcpy(copy->param_types, verdict->param_types, sizeof(Oid) * verdict->nparams);
+	return copy;
+}
+
+static Verdict *
+examine(const char *query, int nparams, const Oid *param_types)
 {
 	Verdict    *verdict = palloc0(sizeof(Verdict));
 	List	   *statements = pg_parse_query(query);
-	Walk		context = {.verdict = verdict};
+	Walk		context = {.verdict = verdict,.temporaries = ffs_cache_temporaries()};
 	RawStmt    *raw;
 	Query	   *analyzed;
 	List	   *rewritten;
@@ -555,12 +850,30 @@ ffs_cache_examine(const char *query, int nparams, const Oid *param_types)
 	rewritten = pg_rewrite_query(analyzed);
 	if (list_length(rewritten) != 1)
 		not_read_only("Rules make several statements of it.");
-	walk(linitial(rewritten), &context);
+	if (OidIsValid(context.temporaries) && has_odd_temporaries(context.temporaries))
+		refuse(&context, "This session has temporary objects other than relations, types and functions.");
+	else
+		walk(linitial(rewritten), &context);
 	if (verdict->reason == NULL && verdict->tables == NIL)
 	{
 		verdict->reason = "It reads no table.";
 		verdict->hint = "Without a table there is nothing to save.";
 	}
+	return verdict;
+}
+
+Verdict *
+ffs_cache_examine(const char *query, int nparams, const Oid *param_types)
+{
+	MemoryContext old = CurrentMemoryContext;
+	MemoryContext work = AllocSetContextCreate(old, "ffstorage verdict", ALLOCSET_DEFAULT_SIZES);
+	Verdict    *verdict;
+
+	MemoryContextSwitchTo(work);
+	verdict = examine(query, nparams, param_types);
+	MemoryContextSwitchTo(old);
+	verdict = copy_verdict(verdict);
+	MemoryContextDelete(work);
 	return verdict;
 }
 

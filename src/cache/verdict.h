@@ -28,6 +28,7 @@ typedef struct Verdict
 	const char *hint;
 	List	   *tables;			/* of ReadTable */
 	List	   *relations;		/* oids of all that is read, views too */
+	List	   *types;			/* oids of those that were looked at */
 	int			nparams;
 	Oid		   *param_types;	/* as they were given, or found out where UNKNOWNOID was */
 } Verdict;
@@ -38,6 +39,9 @@ typedef struct Verdict
  * 0A000 where it is no query that only reads.
  */
 extern Verdict *ffs_cache_examine(const char *query, int nparams, const Oid *param_types);
+
+/* The namespace of this session's temporary objects; InvalidOid where there is none. */
+extern Oid	ffs_cache_temporaries(void);
 
 /*
  * Turn the tables into what the store needs to know, for the tenants that are

@@ -29,6 +29,7 @@
 #include "catalog/pg_class.h"
 #include "nodes/pg_list.h"
 #include "storage/sinval.h"
+#include "tcop/tcopprot.h"
 #include "tcop/utility.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
@@ -97,7 +98,7 @@ ffs_cache_rows_inserted(FfsTable *table)
 
 /* ---- whole relations ---- */
 
-/* Has this transaction changed relations? */
+/* Has this transaction changed relations, or may it have changed what queries mean? */
 static bool in_ddl = false;
 
 bool
@@ -140,6 +141,7 @@ says_what_queries_mean(int cache)
 		case CLAOID:
 		case COLLOID:
 		case CONDEFAULT:
+		case DATABASEOID:
 		case ENUMOID:
 		case NAMESPACEOID:
 		case OPEROID:
@@ -327,7 +329,11 @@ release_callback(ResourceReleasePhase phase, bool is_commit pg_attribute_unused(
 	in_ddl = false;
 }
 
-/* A prepared transaction ends: its invalidations are not known here, and our own transaction's end is late enough. */
+/*
+ * Commands that define something: until the transaction ends, its own
+ * definitions are nobody else's.  And the end of a prepared transaction, whose
+ * invalidations are not known here; our own transaction's end is late enough.
+ */
 static ProcessUtility_hook_type prev_process_utility = NULL;
 
 static void
@@ -338,6 +344,9 @@ process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only, Pr
 	bool		is_end = IsA(pstmt->utilityStmt, TransactionStmt) &&
 		castNode(TransactionStmt, pstmt->utilityStmt)->kind == TRANS_STMT_COMMIT_PREPARED;
 
+	/* of much of what queries mean there are no messages that are listened to here */
+	if (GetCommandLogLevel(pstmt->utilityStmt) == LOGSTMT_DDL)
+		in_ddl = true;
 	if (is_end && ffs_cache_store_ready() && !catalog_held && !shared_catalog_held)
 	{
 		ffs_cache_hold_catalog(MyDatabaseId);

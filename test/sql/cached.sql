@@ -26,8 +26,16 @@ DECLARE
 	cached jsonb;
 	done text;
 BEGIN
-	EXECUTE 'SELECT coalesce(jsonb_agg(to_jsonb(q)), ''[]'') FROM (' || q || ') q' INTO plain;
-	SELECT coalesce(jsonb_agg(r), '[]') INTO cached FROM ffs_cached(q) r;
+	BEGIN
+		EXECUTE 'SELECT coalesce(jsonb_agg(r), ''[]'') FROM (SELECT to_jsonb(q) AS r FROM (' || q || ') q) q' INTO plain;
+	EXCEPTION WHEN OTHERS THEN
+		plain := jsonb_build_object('error', SQLSTATE, 'message', SQLERRM);
+	END;
+	BEGIN
+		SELECT coalesce(jsonb_agg(r), '[]') INTO cached FROM ffs_cached(q) r;
+	EXCEPTION WHEN OTHERS THEN
+		cached := jsonb_build_object('error', SQLSTATE, 'message', SQLERRM);
+	END;
 	done := did();
 	RETURN done || CASE WHEN plain = cached THEN ': ' || CASE WHEN length(plain::text) < 100 THEN plain::text ELSE 'the same' END
 		ELSE format(' DIFFERS: %s CACHED %s', plain, cached) END;
@@ -236,6 +244,80 @@ CREATE TEMP TABLE other (x integer);
 DROP TABLE other;
 SELECT look('SELECT max(id) FROM t');
 
+/* own definitions are nobody else's until they are committed */
+SELECT look('SELECT double(v) FROM t WHERE id = 2');
+BEGIN;
+CREATE OR REPLACE FUNCTION double(n integer) RETURNS integer LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN n * 4; END $$;
+SELECT look('SELECT double(v) FROM t WHERE id = 2');
+SELECT look('SELECT double(v) AS d FROM t WHERE id = 2');
+ROLLBACK;
+SELECT look('SELECT double(v) FROM t WHERE id = 2');
+SELECT look('SELECT double(v) AS d FROM t WHERE id = 2');
+BEGIN;
+SAVEPOINT a;
+ALTER TYPE mood RENAME VALUE 'sad' TO 'mad';
+SELECT look('SELECT enum_first(NULL::mood) FROM t WHERE id = 2');
+ROLLBACK TO a;
+SELECT look('SELECT enum_first(NULL::mood) FROM t WHERE id = 2');
+COMMIT;
+SELECT look('SELECT enum_first(NULL::mood) FROM t WHERE id = 2');
+
+/* temporary objects of all kinds, which others do not know */
+SELECT look('SELECT sum(v::tiny) FROM t');
+CREATE TEMP VIEW few_seen AS SELECT * FROM t WHERE id = 1;
+SELECT look('SELECT count(*) FROM few_seen');
+CREATE FUNCTION pg_temp.half(integer) RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT $1 / 2';
+SELECT look('SELECT sum(pg_temp.half(v)) FROM t');
+CREATE DOMAIN tiny AS integer;
+SELECT look('SELECT sum(v::tiny) FROM t');
+CREATE DOMAIN pg_temp.tiny AS numeric(9, 2);
+SELECT look('SELECT sum(v::tiny) FROM t');
+SELECT look('SELECT ARRAY[v::tiny] FROM t WHERE id = 2');
+SELECT count(*) FROM ffs_cached('SELECT $1, id FROM t', NULL, 1::tiny);
+SELECT look('SELECT tableoid::regclass AS of FROM t WHERE id = 2');
+SELECT look('SELECT count(*) FROM t WHERE tableoid = ''t''::regclass');
+SELECT look('SELECT count(*) FROM t WHERE to_tsvector(''simple'', s) @@ to_tsquery(''simple'', ''s2'')');
+CREATE OPERATOR pg_temp.+ (FUNCTION = int4mi, LEFTARG = integer, RIGHTARG = integer);
+SELECT look('SELECT v OPERATOR(pg_temp.+) 1 FROM t WHERE id = 2');
+DISCARD TEMP;
+SELECT look('SELECT sum(v::tiny) FROM t');
+
+/* what becomes text or JSON, and back, in ways that the query does not show */
+CREATE FUNCTION mood_json(mood) RETURNS json LANGUAGE sql STABLE AS 'SELECT to_json(v) FROM plain';
+CREATE CAST (mood AS json) WITH FUNCTION mood_json(mood);
+CREATE TYPE moody AS (m mood[]);
+SELECT look('SELECT ''good''::mood AS m FROM t WHERE id = 2');
+SELECT look('SELECT ROW(ARRAY[''good''::mood])::moody AS m FROM t WHERE id = 2');
+DROP CAST (mood AS json);
+SELECT look('SELECT ROW(ARRAY[''good''::mood])::moody AS m FROM t WHERE id = 2');
+CREATE FUNCTION is_few(integer) RETURNS boolean LANGUAGE plpgsql STABLE AS $$ BEGIN RETURN $1 < (SELECT 10 * v FROM plain); END $$;
+CREATE DOMAIN of_few AS integer CHECK (VALUE > 0) CHECK (is_few(VALUE));
+SELECT look('SELECT v::of_few FROM t WHERE id = 2');
+CREATE DOMAIN positive AS integer NOT NULL CHECK (VALUE > 0);
+SELECT look('SELECT v::positive FROM t WHERE id = 2');
+SELECT count(*) FROM ffs_cached('SELECT x.at FROM t, XMLTABLE(''/r'' PASSING ''<r>now</r>'' COLUMNS at timestamptz PATH ''.'') x');
+SELECT look('SELECT x.* FROM t, XMLTABLE(''/r'' PASSING ''<r><a>1</a></r>'' COLUMNS n FOR ORDINALITY, a integer, x xml PATH ''a'', i interval PATH ''a'') x WHERE id = 2');
+SELECT ffs_cached('SELECT $1 AS r, count(*) FROM t', NULL, ROW(1, 2));
+SELECT ffs_cached('SELECT $1 AS r, count(*) FROM t', NULL, ARRAY[ROW(1, 2)]);
+SELECT ffs_cached('SELECT $1 AS r, count(*) FROM t', NULL, ROW('{good}')::moody);
+CREATE FUNCTION greater(anyelement, anyelement) RETURNS anyelement LANGUAGE sql STABLE AS 'SELECT greatest($1, $2)';
+CREATE AGGREGATE greatest_of(anyelement) (SFUNC = greater, STYPE = anyelement);
+SELECT look('SELECT greater(v, 5) FROM t WHERE id = 2');
+SELECT look('SELECT greatest_of(v) FROM t');
+
+/* functions of domains in literals and parameters run queries themselves */
+CREATE FUNCTION asks(integer) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM ffs_cached(format('SELECT %s FROM t', i)) FROM generate_series(1, 300) i;
+	RETURN true;
+END $$;
+CREATE DOMAIN asking AS integer CHECK (asks(VALUE));
+CREATE TYPE asker AS (a asking);
+SELECT ffs_cached('SELECT $1::asking, max(id) FROM t', NULL, '1');
+SELECT ffs_cached('SELECT $1::asker, max(id) FROM t', NULL, '(1)');
+SELECT ffs_cached('SELECT ''(1)''::asker, max(id) FROM t');
+SELECT did() IS NOT NULL;
+
 /* settings */
 SELECT look('SELECT at, f, at::text AS a, f::text AS g, date_trunc(''day'', at) AS d, to_char(at, ''HH24'') AS h FROM t WHERE id = 1') ~ 'the same';
 SET timezone = 'Asia/Tokyo';
@@ -325,6 +407,25 @@ RESET ROLE;
 REVOKE SELECT ON t FROM cached_a;
 SET ROLE cached_a;
 SELECT ffs_cached('SELECT count(*) FROM cached_test.t');
+RESET ROLE;
+/* as a member of pg_database_owner */
+SELECT current_database() AS db, current_user AS me \gset
+GRANT SELECT ON t TO pg_database_owner;
+ALTER DATABASE :"db" OWNER TO cached_a;
+SET ROLE cached_a;
+SELECT look('SELECT count(*) FROM cached_test.t');
+SELECT look('SELECT count(*) FROM cached_test.t');
+SELECT ffs_get(NULL::cached_test.t, 2) IS NOT NULL, ffs_get(NULL::cached_test.t, 2) IS NOT NULL;
+RESET ROLE;
+ALTER DATABASE :"db" OWNER TO :"me";
+SET ROLE cached_a;
+SELECT look('SELECT count(*) FROM cached_test.t');
+SELECT ffs_get(NULL::cached_test.t, 2) IS NOT NULL;
+RESET ROLE;
+/* functions that run as their owners are not looked into */
+CREATE FUNCTION as_owner() RETURNS bigint LANGUAGE sql STABLE SECURITY DEFINER AS 'SELECT count(*) FROM cached_test.t';
+SET ROLE cached_a;
+SELECT look('SELECT cached_test.as_owner()');
 RESET ROLE;
 
 /* tenants: what one writes leaves the others' results alone */
