@@ -136,6 +136,15 @@ ffs_compat_update_tuple(Relation rel, ItemPointer tid, TupleTableSlot *slot,
 #endif
 }
 
+/* What a hook on the executor's run is given, and gives on. */
+#if PG_VERSION_NUM >= 180000
+#define FFS_EXECUTOR_RUN_ARGS QueryDesc *desc, ScanDirection direction, uint64 count
+#define FFS_EXECUTOR_RUN(run) run(desc, direction, count)
+#else
+#define FFS_EXECUTOR_RUN_ARGS QueryDesc *desc, ScanDirection direction, uint64 count, bool execute_once
+#define FFS_EXECUTOR_RUN(run) run(desc, direction, count, execute_once)
+#endif
+
 /* Run a plan to its end, once. */
 static inline void
 ffs_compat_executor_run(QueryDesc *desc)

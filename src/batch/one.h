@@ -72,7 +72,7 @@ static inline void
 ffs_batch_begin(Oid relid, FfsOperation op, instr_time *start)
 {
 	INSTR_TIME_SET_CURRENT(*start);
-	ffs_stats_begin(relid, op);
+	ffs_stats_begin(relid, op, *start);
 }
 
 static inline void

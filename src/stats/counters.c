@@ -1,123 +1,73 @@
 /*-------------------------------------------------------------------------
  *
  * counters.c
- *		Counters of operations on tables, in shared memory.
+ *		Counters per table and operation, in shared memory.
  *
- * Two stages.  Counts of work that may yet be rolled back are kept in the
- * backend, per table, operation and subtransaction nesting level: a
- * subtransaction that commits hands them to its parent, one that aborts drops
- * them, and the end of the transaction adds them to shared memory or drops
- * them.  Errors and tenant violations go to shared memory at once, since the
- * transaction that meets them is about to abort.  What has begun and has not
- * ended when its level aborts is what failed: that is one error each.
+ * One block: Shared, then an open-addressing index by (database, table) with
+ * linear probing, then the tables, then a pool of operations: a table takes
+ * one from it for each kind of operation that it sees.  The sizes are fixed by
+ * ffstorage.max_tables.  An operation has counts over all time and ten of half
+ * a minute each, which are used in turn: the window over the last 5 minutes.
+ * Which lock guards what:
  *
- * PREPARE TRANSACTION drops its counts: whether the work is done is not known
- * yet, another session may decide it after a restart, and extensions have no
- * place in a two-phase state file.  How many were dropped is counted.
- *
- * Shared memory is one block: Shared, then an open-addressing index by
- * (database, table) with linear probing, then the entries.  Its size is fixed
- * by ffstorage.max_tables.  Which lock guards what:
- *
- *	- Shared.lock: the index, the free list, Shared.nused, and an entry's
- *	  dboid, relid, next_free.  Taken shared to find an entry, and held while
- *	  the entry is counted in, so that it cannot become another's meanwhile;
- *	  exclusive to add and remove entries.
- *	- OpSlot.mutex (a spinlock): that slot's counts.  Readers copy them whole
- *	  under it, so that calls, times and histogram belong together.
+ *	- Shared.lock: the index, the free lists, Shared.nused, a table's dboid,
+ *	  relid, next_free and ops.  Taken shared to find an operation, and held
+ *	  while it is counted in, so that it cannot become another's meanwhile;
+ *	  exclusive to add and remove.
+ *	- Operation.mutex (a spinlock): that operation's counts.  Readers copy
+ *	  them whole under it, so that calls, times and histogram belong together.
  *	- TableEntry.mutex (a spinlock): violations, last_violation.
  *	- Shared.no_room, Shared.prepared: atomics.
  *	- Shared.nused is also read without the lock, as a hint.
+ *
+ * Writers do not come here for each call: see log.c.
  *
  * An entry goes when DROP TABLE or DROP DATABASE commits.  Should that be
  * missed (a prepared transaction dropped the table), readers do not show it,
  * since the table is not in pg_class, and it is taken out when room is needed.
  *
- * On a clean shutdown all is written to a file, which the next start reads and
- * removes; after a crash the counters begin at zero, as the server's own do.
- *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include <unistd.h>
-
 #include "access/xact.h"
-#include "catalog/objectaccess.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_control.h"
 #include "catalog/pg_database.h"
-#include "common/controldata_utils.h"
 #include "common/hashfn.h"
-#include "funcapi.h"
 #include "miscadmin.h"
-#include "pgstat.h"
-#include "port/atomics.h"
-#include "port/pg_crc32c.h"
-#include "storage/fd.h"
-#include "storage/ipc.h"
-#include "storage/lwlock.h"
-#include "storage/spin.h"
-#include "utils/builtins.h"
-#include "utils/hsearch.h"
-#include "utils/memutils.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "base/base.h"
-#include "stats/counters.h"
-#include "stats/histogram.h"
-#include "stats/stats.h"
+#include "stats/figures.h"
 
-#define DUMP_FILE		PGSTAT_STAT_PERMANENT_DIRECTORY "/ffstorage.stat"
-#define DUMP_MAGIC		0x46465332	/* changes with TableEntry */
 #define RECLAIM_EVERY	(60 * USECS_PER_SEC)
 
-/* Names of operations, as ffs_stat_operations shows them. */
-static const char *const operation_names[FFS_NOPERATIONS] = {
-	[FFS_OP_INSERT] = "insert",
-	[FFS_OP_UPDATE] = "update",
-	[FFS_OP_DELETE] = "delete",
-	[FFS_OP_TRUNCATE] = "truncate",
-	[FFS_OP_RESTORE] = "restore",
-	[FFS_OP_CREATE] = "ffs_create",
-	[FFS_OP_CREATE_MANY] = "ffs_create_many",
-	[FFS_OP_GET] = "ffs_get",
-	[FFS_OP_GET_MANY] = "ffs_get_many",
-	[FFS_OP_UPDATE_ONE] = "ffs_update",
-	[FFS_OP_DELETE_ONE] = "ffs_delete",
-	[FFS_OP_LIST] = "ffs_list",
-	[FFS_OP_COUNT] = "ffs_count",
-	[FFS_OP_UPDATE_MANY] = "ffs_update_many",
-	[FFS_OP_DELETE_MANY] = "ffs_delete_many",
-	[FFS_OP_RESTORE_MANY] = "ffs_restore_many",
-	[FFS_OP_CREATE_RECORDS] = "ffs_create_records",
-};
-
-const char *
-ffs_stats_operation_name(FfsOperation op)
-{
-	return operation_names[op];
-}
+/* Operations in the pool for each table that there is room for. */
+#define OPERATIONS_PER_TABLE	3
 
 /* ---- what is in shared memory ---- */
 
-typedef struct Counts
+typedef struct Window
 {
+	uint32		period;			/* that it counts; 0: none */
+	uint32		shift;			/* one in the histogram stands for 2^shift calls */
 	uint64		calls;
 	uint64		rows;
 	uint64		errors;
 	uint64		total_ns;
-	uint64		min_ns;			/* of a call; PG_UINT64_MAX before the first */
+	uint64		min_ns;
 	uint64		max_ns;
-	uint32		histogram[FFS_HISTOGRAM_BUCKETS];
-} Counts;
+	uint16		histogram[FFS_HISTOGRAM_BUCKETS];
+} Window;
 
-typedef struct OpSlot
+typedef struct Operation
 {
 	slock_t		mutex;
-	Counts		counts;
-} OpSlot;
+	int			next_free;		/* -1 at the end */
+	FfsCounts	all;
+	Window		windows[FFS_WINDOW_PERIODS];
+} Operation;
 
 typedef struct TableEntry
 {
@@ -127,16 +77,18 @@ typedef struct TableEntry
 	slock_t		mutex;
 	uint64		violations;
 	TimestampTz last_violation;
-	OpSlot		ops[FFS_NOPERATIONS];
+	int			ops[FFS_NOPERATIONS];	/* -1: not seen */
 } TableEntry;
 
 typedef struct Shared
 {
 	LWLock		lock;
 	int			tranche;
-	int			capacity;
-	int			nused;
+	int			capacity;		/* tables */
+	int			noperations;	/* in the pool */
+	int			nused;			/* tables */
 	int			first_free;		/* -1 where none is */
+	int			first_free_operation;
 	uint32		index_mask;
 	pg_atomic_uint64 no_room;
 	pg_atomic_uint64 prepared;
@@ -145,72 +97,83 @@ typedef struct Shared
 static Shared *shared = NULL;
 static int32 *shared_index;		/* entry number, -1 where empty */
 static TableEntry *entries;
+static Operation *operations;
 
-/* ---- what is pending in this backend ---- */
-
-typedef struct PendingKey
-{
-	Oid			relid;
-	FfsOperation op;
-} PendingKey;
-
-/* Of short calls so many are timed, then one of so many on average. */
-#define SHORT_TIMED	64
-#define SHORT_EVERY 16
-
-/* How many different buckets are kept before a whole histogram is made. */
-#define FEW 6
-
-typedef struct Pending
-{
-	PendingKey	key;
-	int			nest;			/* subtransaction nesting level */
-	int			open;			/* begun and not yet counted */
-	uint64		calls;
-	uint64		rows;
-	uint64		total_ns;
-	uint64		min_ns;
-	uint64		max_ns;
-	uint32		nshort;			/* short calls that were timed because they were the first */
-	uint32		untimed;		/* short calls since the last one that was timed */
-	uint32		next_timed;		/* after so many */
-	uint64		short_ns;		/* what that one took */
-	int			nfew;
-	uint16		few_bucket[FEW];
-	uint32		few_count[FEW];
-	uint32	   *histogram;		/* NULL while few do */
-	struct Pending *upper;		/* same key, lower nesting level */
-	struct Pending *next;		/* same nesting level */
-} Pending;
-
-typedef struct PendingEntry
-{
-	PendingKey	key;
-	Pending    *top;
-} PendingEntry;
-
-/* A table or database that is dropped if this level commits. */
-typedef struct Dropped
-{
-	Oid			dboid;
-	Oid			relid;			/* InvalidOid: all of the database */
-	struct Dropped *next;
-} Dropped;
-
-typedef struct Level
-{
-	int			nest;
-	Pending    *pending;
-	Dropped    *dropped;
-	struct Level *prev;
-} Level;
-
-static HTAB *pending_hash = NULL;
-static Level *levels = NULL;	/* innermost first; in TopTransactionContext */
-static Pending *recent = NULL;	/* the last one found, of the innermost level */
 static TimestampTz next_reclaim = 0;
 
-static object_access_hook_type prev_object_access_hook = NULL;
+bool
+ffs_stats_have_counters(void)
+{
+	return shared != NULL;
+}
+
+/* ---- histograms ---- */
+
+/* A bit of chance: good enough to round by. */
+static uint32
+chance(void)
+{
+	static uint32 state = 2463534242U;
+
+	state ^= state << 13;
+	state ^= state >> 17;
+	state ^= state << 5;
+	return state;
+}
+
+/* n / 2^shift, up or down by chance, so that it is right on average. */
+static uint64
+scaled(uint64 n, uint32 shift)
+{
+	uint64		rest = n & ((UINT64CONST(1) << shift) - 1);
+
+	return (n >> shift) + (rest > (chance() & ((UINT64CONST(1) << shift) - 1)) ? 1 : 0);
+}
+
+/*
+ * Add to a bucket of a window.  When it would pass 16 bits the whole histogram
+ * is halved: the shares, and so the percentiles, stay.
+ */
+static void
+add_to_window_bucket(Window *window, int bucket, uint64 n)
+{
+	n = Min(n, UINT64CONST(1) << 40);
+	if (unlikely(window->shift > 0))
+		n = scaled(n, window->shift);
+	while (unlikely(n + window->histogram[bucket] > PG_UINT16_MAX))
+	{
+		for (int i = 0; i < FFS_HISTOGRAM_BUCKETS; i++)
+			window->histogram[i] = (uint16) scaled(window->histogram[i], 1);
+		n = scaled(n, 1);
+		window->shift++;
+	}
+	window->histogram[bucket] += (uint16) n;
+}
+
+double
+ffs_stats_percentile(const FfsCounts *counts, double q)
+{
+	uint64		n = 0;
+	uint64		seen = 0;
+	uint64		rank;
+	double		ns = 0.0;
+
+	for (int i = 0; i < FFS_HISTOGRAM_BUCKETS; i++)
+		n += counts->histogram[i];
+	rank = (uint64) ceil(q * n);
+	for (int i = 0; i < FFS_HISTOGRAM_BUCKETS; i++)
+	{
+		seen += counts->histogram[i];
+		if (seen >= rank && counts->histogram[i] > 0)
+		{
+			ns = ffs_histogram_value(i);
+			break;
+		}
+	}
+	ns = Max(ns, (double) counts->min_ns);
+	ns = Min(ns, (double) counts->max_ns);
+	return ns;
+}
 
 /* ---- entries ---- */
 
@@ -237,19 +200,6 @@ index_find(Oid dboid, Oid relid)
 	return i;
 }
 
-/* Zero the counts of an entry that nobody else can reach. */
-static void
-clear_counts(TableEntry *entry)
-{
-	entry->violations = 0;
-	entry->last_violation = 0;
-	for (int op = 0; op < FFS_NOPERATIONS; op++)
-	{
-		memset(&entry->ops[op].counts, 0, sizeof(Counts));
-		entry->ops[op].counts.min_ns = PG_UINT64_MAX;
-	}
-}
-
 /* Add an entry; NULL where there is no room.  Lock held exclusively. */
 static TableEntry *
 add_entry(Oid dboid, Oid relid)
@@ -266,11 +216,35 @@ add_entry(Oid dboid, Oid relid)
 	entry = &entries[number];
 	shared->first_free = entry->next_free;
 	shared->nused++;
-	clear_counts(entry);
 	entry->dboid = dboid;
 	entry->relid = relid;
+	entry->violations = 0;
+	entry->last_violation = 0;
+	memset(entry->ops, 0xff, sizeof(entry->ops));
 	shared_index[at] = number;
 	return entry;
+}
+
+/* Give an entry an operation; NULL where there is no room.  Lock held exclusively. */
+static Operation *
+add_operation(TableEntry *entry, FfsOperation op)
+{
+	int			number = entry->ops[op];
+	Operation  *operation;
+
+	if (number >= 0)
+		return &operations[number];
+	number = shared->first_free_operation;
+	if (number < 0)
+		return NULL;
+	operation = &operations[number];
+	shared->first_free_operation = operation->next_free;
+	memset(&operation->all, 0, sizeof(operation->all));
+	operation->all.min_ns = PG_UINT64_MAX;
+	for (int i = 0; i < FFS_WINDOW_PERIODS; i++)
+		operation->windows[i].period = 0;
+	entry->ops[op] = number;
+	return operation;
 }
 
 /* Take an entry out, if it is there.  Lock held exclusively. */
@@ -279,12 +253,21 @@ remove_entry(Oid dboid, Oid relid)
 {
 	uint32		hole = index_find(dboid, relid);
 	int			number = shared_index[hole];
+	TableEntry *gone;
 
 	if (number < 0)
 		return;
-	entries[number].dboid = InvalidOid;
-	entries[number].relid = InvalidOid;
-	entries[number].next_free = shared->first_free;
+	gone = &entries[number];
+	for (int op = 0; op < FFS_NOPERATIONS; op++)
+	{
+		if (gone->ops[op] < 0)
+			continue;
+		operations[gone->ops[op]].next_free = shared->first_free_operation;
+		shared->first_free_operation = gone->ops[op];
+	}
+	gone->dboid = InvalidOid;
+	gone->relid = InvalidOid;
+	gone->next_free = shared->first_free;
 	shared->first_free = number;
 	shared->nused--;
 
@@ -307,28 +290,40 @@ remove_entry(Oid dboid, Oid relid)
 }
 
 /*
- * Find a table's entry or make it, and return with the lock held (shared, or
- * exclusively where it was made); NULL, with no lock held and the loss
- * counted, where there is no room.
+ * Find a table's entry or make it, and return with the lock held; NULL, with
+ * no lock held and the loss counted, where there is no room.  With `operation`,
+ * find or make the operation too.
  */
 static TableEntry *
-lock_entry(Oid relid)
+lock_entry(Oid dboid, Oid relid, FfsOperation op, Operation **operation)
 {
 	int			number;
 	TableEntry *entry;
 
 	LWLockAcquire(&shared->lock, LW_SHARED);
-	number = shared_index[index_find(MyDatabaseId, relid)];
+	number = shared_index[index_find(dboid, relid)];
 	if (number >= 0)
-		return &entries[number];
+	{
+		entry = &entries[number];
+		if (operation == NULL)
+			return entry;
+		if (entry->ops[op] >= 0)
+		{
+			*operation = &operations[entry->ops[op]];
+			return entry;
+		}
+	}
 	LWLockRelease(&shared->lock);
 
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	entry = add_entry(MyDatabaseId, relid);
-	if (entry == NULL)
+	entry = add_entry(dboid, relid);
+	if (entry != NULL && operation != NULL)
+		*operation = add_operation(entry, op);
+	if (entry == NULL || (operation != NULL && *operation == NULL))
 	{
 		LWLockRelease(&shared->lock);
 		pg_atomic_fetch_add_u64(&shared->no_room, 1);
+		return NULL;
 	}
 	return entry;
 }
@@ -340,27 +335,25 @@ unlock_entry(void)
 }
 
 /*
- * Make room: take out entries of tables and databases that are gone.  Looks
- * into the catalogs, hence not under the lock and only within a transaction.
- * (A table whose DROP is not committed yet counts as gone to its dropper;
- * should that roll back, its figures begin anew.)
+ * Take out entries of tables and databases that are gone.  Looks into the
+ * catalogs, hence not under the lock and only within a transaction.  (A table
+ * whose DROP is not committed yet counts as gone to its dropper; should that
+ * roll back, its figures begin anew.)
  */
 static void
 reclaim_entries(void)
 {
-	PendingKey *keys;
-	Oid		   *dboids;
+	Oid		   *dboids = palloc(sizeof(Oid) * shared->capacity);
+	Oid		   *relids = palloc(sizeof(Oid) * shared->capacity);
 	int			n = 0;
 
-	keys = palloc(sizeof(PendingKey) * shared->capacity);
-	dboids = palloc(sizeof(Oid) * shared->capacity);
 	LWLockAcquire(&shared->lock, LW_SHARED);
 	for (int i = 0; i < shared->capacity; i++)
 	{
 		if (!OidIsValid(entries[i].dboid))
 			continue;
 		dboids[n] = entries[i].dboid;
-		keys[n++].relid = entries[i].relid;
+		relids[n++] = entries[i].relid;
 	}
 	LWLockRelease(&shared->lock);
 
@@ -370,385 +363,37 @@ reclaim_entries(void)
 
 		CHECK_FOR_INTERRUPTS();
 		if (dboids[i] == MyDatabaseId)
-			gone = OidIsValid(keys[i].relid) &&
-				!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(keys[i].relid));
+			gone = OidIsValid(relids[i]) &&
+				!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relids[i]));
 		else
 			gone = !SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(dboids[i]));
 		if (gone)
-		{
-			LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-			remove_entry(dboids[i], keys[i].relid);
-			LWLockRelease(&shared->lock);
-		}
+			ffs_stats_forget(dboids[i], relids[i]);
 	}
-	pfree(keys);
 	pfree(dboids);
+	pfree(relids);
 }
 
-/* ---- histograms ---- */
-
-/*
- * Add to a bucket.  When it would pass 32 bits the whole histogram is halved:
- * the shares, and so the percentiles, stay.
- */
-static inline void
-add_to_bucket(uint32 *histogram, int bucket, uint32 n)
+void
+ffs_stats_make_room(void)
 {
-	n = Min(n, (uint32) PG_INT32_MAX);
-	if (unlikely(histogram[bucket] > PG_UINT32_MAX - n))
-	{
-		for (int i = 0; i < FFS_HISTOGRAM_BUCKETS; i++)
-			histogram[i] /= 2;
-	}
-	histogram[bucket] += n;
-}
+	TimestampTz now;
 
-/* The duration, in milliseconds, that the share `q` of calls did not exceed. */
-static double
-percentile_ms(const Counts *counts, double q)
-{
-	uint64		n = 0;
-	uint64		seen = 0;
-	uint64		rank;
-	double		ns = 0.0;
-
-	for (int i = 0; i < FFS_HISTOGRAM_BUCKETS; i++)
-		n += counts->histogram[i];
-	rank = (uint64) ceil(q * n);
-	for (int i = 0; i < FFS_HISTOGRAM_BUCKETS; i++)
-	{
-		seen += counts->histogram[i];
-		if (seen >= rank && counts->histogram[i] > 0)
-		{
-			ns = ffs_histogram_value(i);
-			break;
-		}
-	}
-	ns = Max(ns, (double) counts->min_ns);
-	ns = Min(ns, (double) counts->max_ns);
-	return ns / 1e6;
-}
-
-/* ---- errors, at once ---- */
-
-static void
-add_errors(Oid relid, FfsOperation op, int n)
-{
-	TableEntry *entry;
-
-	if (!ffs_stats_enabled())
+	if (likely(shared->nused < shared->capacity))
 		return;
-	entry = lock_entry(relid);
-	if (entry == NULL)
-		return;
-	SpinLockAcquire(&entry->ops[op].mutex);
-	entry->ops[op].counts.errors += n;
-	SpinLockRelease(&entry->ops[op].mutex);
-	unlock_entry();
-}
-
-/* ---- pending counts ---- */
-
-static Level *
-current_level(void)
-{
-	int			nest = GetCurrentTransactionNestLevel();
-
-	if (levels == NULL || levels->nest != nest)
+	now = GetCurrentStatementStartTimestamp();
+	if (now >= next_reclaim)
 	{
-		Level	   *level = MemoryContextAllocZero(TopTransactionContext, sizeof(Level));
-
-		level->nest = nest;
-		level->prev = levels;
-		levels = level;
+		next_reclaim = now + RECLAIM_EVERY;
+		reclaim_entries();
 	}
-	return levels;
 }
 
-static void
-add_to_few(Pending *pending, int bucket, uint32 n)
-{
-	if (pending->histogram == NULL)
-	{
-		for (int i = 0; i < pending->nfew; i++)
-		{
-			if (pending->few_bucket[i] == bucket &&
-				pending->few_count[i] <= PG_UINT32_MAX - n)
-			{
-				pending->few_count[i] += n;
-				return;
-			}
-		}
-		if (pending->nfew < FEW)
-		{
-			pending->few_bucket[pending->nfew] = bucket;
-			pending->few_count[pending->nfew++] = n;
-			return;
-		}
-		pending->histogram = MemoryContextAllocZero(TopTransactionContext,
-													sizeof(uint32) * FFS_HISTOGRAM_BUCKETS);
-		for (int i = 0; i < pending->nfew; i++)
-			add_to_bucket(pending->histogram, pending->few_bucket[i], pending->few_count[i]);
-		pending->nfew = 0;
-	}
-	add_to_bucket(pending->histogram, bucket, n);
-}
-
-static Pending *
-find_pending(Oid relid, FfsOperation op)
-{
-	Level	   *level = current_level();
-	PendingKey	key = {relid, op};
-	PendingEntry *entry;
-	Pending    *pending;
-	bool		found;
-
-	if (recent != NULL && recent->key.relid == relid && recent->key.op == op &&
-		recent->nest == level->nest)
-		return recent;
-	if (pending_hash == NULL)
-	{
-		HASHCTL		ctl;
-
-		ctl.keysize = sizeof(PendingKey);
-		ctl.entrysize = sizeof(PendingEntry);
-		ctl.hcxt = TopMemoryContext;
-		pending_hash = hash_create("ffstorage pending counts", 64, &ctl,
-								   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	}
-	entry = hash_search(pending_hash, &key, HASH_ENTER, &found);
-	if (!found)
-		entry->top = NULL;
-	if (entry->top != NULL && entry->top->nest == level->nest)
-		return recent = entry->top;
-
-	pending = MemoryContextAllocZero(TopTransactionContext, sizeof(Pending));
-	pending->key = key;
-	pending->nest = level->nest;
-	pending->min_ns = PG_UINT64_MAX;
-	pending->upper = entry->top;
-	pending->next = level->pending;
-	entry->top = pending;
-	level->pending = pending;
-	return recent = pending;
-}
-
-static inline void
-add_times(Pending *pending, uint64 each, uint32 n)
-{
-	pending->total_ns += each * n;
-	pending->min_ns = Min(pending->min_ns, each);
-	pending->max_ns = Max(pending->max_ns, each);
-	add_to_few(pending, ffs_histogram_bucket(each), n);
-}
-
-/* No more short calls will be timed here: those that were not took as long as the last one that was. */
-static void
-settle_short(Pending *pending)
-{
-	if (pending->untimed > 0)
-		add_times(pending, pending->short_ns, pending->untimed);
-	pending->untimed = 0;
-}
-
-/*
- * Forget a level's counts, giving way to those of the levels above it.  What
- * is open when it aborts is what failed.
- */
-static void
-drop_level(bool aborted)
-{
-	recent = NULL;
-	for (Pending *pending = levels->pending; pending != NULL; pending = pending->next)
-	{
-		PendingEntry *entry = hash_search(pending_hash, &pending->key, HASH_FIND, NULL);
-
-		if (aborted && pending->open > 0)
-			add_errors(pending->key.relid, pending->key.op, pending->open);
-		if (pending->upper != NULL)
-			entry->top = pending->upper;
-		else
-			hash_search(pending_hash, &pending->key, HASH_REMOVE, NULL);
-	}
-	levels = levels->prev;
-}
-
-/* A subtransaction has committed: what it counted is its parent's now. */
-static void
-merge_level(void)
-{
-	Level	   *level = levels;
-	Level	   *parent = level->prev;
-	Pending    *next;
-
-	recent = NULL;
-	if (parent == NULL || parent->nest < level->nest - 1)
-	{
-		/* the parent has none: hand over the whole list */
-		level->nest--;
-		for (Pending *pending = level->pending; pending != NULL; pending = pending->next)
-			pending->nest--;
-		return;
-	}
-
-	for (Pending *pending = level->pending; pending != NULL; pending = next)
-	{
-		Pending    *upper = pending->upper;
-		PendingEntry *entry;
-
-		next = pending->next;
-		settle_short(pending);
-		if (upper == NULL || upper->nest < level->nest - 1)
-		{
-			pending->nest--;
-			pending->next = parent->pending;
-			parent->pending = pending;
-			continue;
-		}
-		upper->calls += pending->calls;
-		upper->rows += pending->rows;
-		upper->total_ns += pending->total_ns;
-		upper->min_ns = Min(upper->min_ns, pending->min_ns);
-		upper->max_ns = Max(upper->max_ns, pending->max_ns);
-		for (int i = 0; i < pending->nfew; i++)
-			add_to_few(upper, pending->few_bucket[i], pending->few_count[i]);
-		if (pending->histogram != NULL)
-		{
-			for (int i = 0; i < FFS_HISTOGRAM_BUCKETS; i++)
-			{
-				if (pending->histogram[i] > 0)
-					add_to_few(upper, i, pending->histogram[i]);
-			}
-			pfree(pending->histogram);
-		}
-		entry = hash_search(pending_hash, &pending->key, HASH_FIND, NULL);
-		entry->top = upper;
-		pfree(pending);
-	}
-	if (level->dropped != NULL)
-	{
-		Dropped    *last = level->dropped;
-
-		while (last->next != NULL)
-			last = last->next;
-		last->next = parent->dropped;
-		parent->dropped = level->dropped;
-	}
-	levels = parent;
-	pfree(level);
-}
-
-/* Add to shared memory what one table and operation counted. */
-static void
-flush_pending(const Pending *pending)
-{
-	TableEntry *entry = lock_entry(pending->key.relid);
-	OpSlot	   *slot;
-	Counts	   *counts;
-
-	if (entry == NULL)
-		return;
-	slot = &entry->ops[pending->key.op];
-	counts = &slot->counts;
-	SpinLockAcquire(&slot->mutex);
-	counts->calls += pending->calls;
-	counts->rows += pending->rows;
-	counts->total_ns += pending->total_ns;
-	counts->min_ns = Min(counts->min_ns, pending->min_ns);
-	counts->max_ns = Max(counts->max_ns, pending->max_ns);
-	for (int i = 0; i < pending->nfew; i++)
-		add_to_bucket(counts->histogram, pending->few_bucket[i], pending->few_count[i]);
-	if (pending->histogram != NULL)
-	{
-		for (int i = 0; i < FFS_HISTOGRAM_BUCKETS; i++)
-		{
-			if (pending->histogram[i] > 0)
-				add_to_bucket(counts->histogram, i, pending->histogram[i]);
-		}
-	}
-	SpinLockRelease(&slot->mutex);
-	unlock_entry();
-}
-
-/* Take out the entries of what the transaction has dropped. */
-static void
-flush_dropped(const Dropped *dropped)
-{
-	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	for (; dropped != NULL; dropped = dropped->next)
-	{
-		if (OidIsValid(dropped->relid))
-		{
-			remove_entry(dropped->dboid, dropped->relid);
-			continue;
-		}
-		for (int i = 0; i < shared->capacity; i++)
-		{
-			if (entries[i].dboid == dropped->dboid)
-				remove_entry(entries[i].dboid, entries[i].relid);
-		}
-	}
-	LWLockRelease(&shared->lock);
-}
-
-/*
- * The transaction ends.  Nothing here may fail: it has committed already.
- * A parallel worker only reads, so that its counts are true whatever the
- * leader does afterwards.
- */
-static void
-at_transaction_end(XactEvent event, void *arg pg_attribute_unused())
-{
-	if (levels == NULL)
-		return;
-	switch (event)
-	{
-		case XACT_EVENT_COMMIT:
-		case XACT_EVENT_PARALLEL_COMMIT:
-			Assert(levels->prev == NULL);
-			for (Pending *pending = levels->pending; pending != NULL; pending = pending->next)
-			{
-				settle_short(pending);
-				flush_pending(pending);
-			}
-			if (levels->dropped != NULL)
-				flush_dropped(levels->dropped);
-			break;
-		case XACT_EVENT_PREPARE:
-			for (Pending *pending = levels->pending; pending != NULL; pending = pending->next)
-				pg_atomic_fetch_add_u64(&shared->prepared, pending->calls);
-			break;
-		case XACT_EVENT_ABORT:
-		case XACT_EVENT_PARALLEL_ABORT:
-			break;
-		default:
-			return;				/* not at the end yet */
-	}
-	while (levels != NULL)
-		drop_level(event == XACT_EVENT_ABORT || event == XACT_EVENT_PARALLEL_ABORT);
-}
-
-static void
-at_subtransaction_end(SubXactEvent event, SubTransactionId mySubid pg_attribute_unused(),
-					  SubTransactionId parentSubid pg_attribute_unused(),
-					  void *arg pg_attribute_unused())
-{
-	if (levels == NULL || levels->nest < GetCurrentTransactionNestLevel())
-		return;
-	if (event == SUBXACT_EVENT_COMMIT_SUB)
-		merge_level();
-	else if (event == SUBXACT_EVENT_ABORT_SUB)
-		drop_level(true);
-}
-
-/* Has this table an entry, or may it get one when this transaction commits? */
-static bool
-has_counts(Oid relid)
+bool
+ffs_stats_has_counts(Oid relid)
 {
 	bool		found;
 
-	if (pending_hash != NULL && hash_get_num_entries(pending_hash) > 0)
-		return true;
 	if (shared->nused == 0)
 		return false;
 	LWLockAcquire(&shared->lock, LW_SHARED);
@@ -757,135 +402,99 @@ has_counts(Oid relid)
 	return found;
 }
 
-/* Note what is dropped, so that its figures go when that commits. */
-static void
-object_access(ObjectAccessType access, Oid classId, Oid objectId, int subId, void *arg)
-{
-	if (prev_object_access_hook)
-		prev_object_access_hook(access, classId, objectId, subId, arg);
-
-	if (access == OAT_DROP && subId == 0 && shared != NULL &&
-		(classId == DatabaseRelationId ||
-		 (classId == RelationRelationId && has_counts(objectId))))
-	{
-		bool		database = (classId == DatabaseRelationId);
-		Level	   *level = current_level();
-		Dropped    *dropped = MemoryContextAlloc(TopTransactionContext, sizeof(Dropped));
-
-		dropped->dboid = database ? objectId : MyDatabaseId;
-		dropped->relid = database ? InvalidOid : objectId;
-		dropped->next = level->dropped;
-		level->dropped = dropped;
-	}
-}
-
-/* ---- counting ---- */
-
-bool
-ffs_stats_enabled(void)
-{
-	return shared != NULL && ffs_stats_track;
-}
-
 void
-ffs_stats_begin(Oid relid, FfsOperation op)
+ffs_stats_forget(Oid dboid, Oid relid)
 {
-	if (!ffs_stats_enabled() || !IsTransactionState())
-		return;
-	Assert(op >= 0 && op < FFS_NOPERATIONS);
-	find_pending(relid, op)->open++;
-}
-
-void
-ffs_stats_count(Oid relid, FfsOperation op, uint64 calls, uint64 rows, uint64 nanoseconds)
-{
-	Pending    *pending;
-
-	if (!ffs_stats_enabled() || !IsTransactionState())
-		return;
-	Assert(op >= 0 && op < FFS_NOPERATIONS);
-
-	if (unlikely(shared->nused >= shared->capacity))
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	if (OidIsValid(relid))
+		remove_entry(dboid, relid);
+	else
 	{
-		TimestampTz now = GetCurrentStatementStartTimestamp();
-
-		if (now >= next_reclaim)
+		for (int i = 0; i < shared->capacity; i++)
 		{
-			next_reclaim = now + RECLAIM_EVERY;
-			reclaim_entries();
+			if (entries[i].dboid == dboid)
+				remove_entry(entries[i].dboid, entries[i].relid);
 		}
 	}
+	LWLockRelease(&shared->lock);
+}
 
-	pending = find_pending(relid, op);
-	if (pending->open > 0)
-		pending->open--;
-	pending->calls += calls;
-	pending->rows += rows;
-	pending->total_ns += nanoseconds;
-	if (calls > 0)
+/* ---- adding ---- */
+
+/* The window of a period, emptied where it was another's; NULL where the period is over. */
+static Window *
+window_of(Operation *operation, uint32 period, uint32 now)
+{
+	Window	   *window = &operation->windows[period % FFS_WINDOW_PERIODS];
+
+	if (window->period == period)
+		return window;
+	/* what is later than now was counted by a clock that has been set back */
+	if (window->period > period && window->period <= now)
+		return NULL;
+	memset(window, 0, sizeof(Window));
+	window->period = period;
+	window->min_ns = PG_UINT64_MAX;
+	return window;
+}
+
+void
+ffs_stats_merge(Oid dboid, const FfsDelta *delta, uint32 now)
+{
+	Operation  *operation;
+	FfsCounts  *all;
+	Window	   *window;
+
+	ffs_stats_merge_tenant(dboid, delta);
+	if (lock_entry(dboid, delta->relid, delta->op, &operation) == NULL)
+		return;
+	all = &operation->all;
+	SpinLockAcquire(&operation->mutex);
+	all->calls += delta->calls;
+	all->rows += delta->rows;
+	all->errors += delta->errors;
+	all->total_ns += delta->total_ns;
+	all->min_ns = Min(all->min_ns, delta->min_ns);
+	all->max_ns = Max(all->max_ns, delta->max_ns);
+	window = window_of(operation, delta->period, now);
+	if (window != NULL)
 	{
-		uint64		each = nanoseconds / calls;
-
-		pending->min_ns = Min(pending->min_ns, each);
-		pending->max_ns = Max(pending->max_ns, each);
-		add_to_few(pending, ffs_histogram_bucket(each), (uint32) Min(calls, PG_INT32_MAX));
+		window->calls += delta->calls;
+		window->rows += delta->rows;
+		window->errors += delta->errors;
+		window->total_ns += delta->total_ns;
+		window->min_ns = Min(window->min_ns, delta->min_ns);
+		window->max_ns = Max(window->max_ns, delta->max_ns);
 	}
-}
-
-bool
-ffs_stats_times_short(Oid relid, FfsOperation op)
-{
-	Pending    *pending;
-
-	if (!ffs_stats_enabled() || !IsTransactionState())
-		return false;
-	pending = find_pending(relid, op);
-	return pending->nshort < SHORT_TIMED || pending->untimed >= pending->next_timed;
-}
-
-void
-ffs_stats_count_short(Oid relid, FfsOperation op, uint64 rows, uint64 nanoseconds)
-{
-	static uint32 chance = 1;
-	Pending    *pending;
-
-	if (!ffs_stats_enabled() || !IsTransactionState())
-		return;
-	pending = find_pending(relid, op);
-	pending->calls++;
-	pending->rows += rows;
-	if (nanoseconds == 0)
+	if (delta->histogram == NULL)
 	{
-		pending->untimed++;
-		return;
+		if (delta->bucket >= 0)
+		{
+			all->histogram[delta->bucket]++;
+			if (window != NULL)
+				add_to_window_bucket(window, delta->bucket, 1);
+		}
 	}
-	if (pending->nshort < SHORT_TIMED)
-		pending->nshort++;
-	add_times(pending, nanoseconds, pending->untimed + 1);
-	pending->untimed = 0;
-	pending->short_ns = nanoseconds;
-	/* never in step with what the caller does */
-	chance = chance * UINT32_C(1664525) + UINT32_C(1013904223);
-	pending->next_timed = (chance >> 16) % (2 * SHORT_EVERY - 1);
+	else
+	{
+		for (int i = 0; i < FFS_HISTOGRAM_BUCKETS; i++)
+		{
+			if (delta->histogram[i] == 0)
+				continue;
+			all->histogram[i] += delta->histogram[i];
+			if (window != NULL)
+				add_to_window_bucket(window, i, delta->histogram[i]);
+		}
+	}
+	SpinLockRelease(&operation->mutex);
+	unlock_entry();
 }
 
 void
-ffs_stats_count_error(Oid relid, FfsOperation op)
+ffs_stats_add_violation(Oid relid, TimestampTz now)
 {
-	Assert(op >= 0 && op < FFS_NOPERATIONS);
-	add_errors(relid, op, 1);
-}
+	TableEntry *entry = lock_entry(MyDatabaseId, relid, 0, NULL);
 
-void
-ffs_stats_count_violation(Oid relid)
-{
-	TableEntry *entry;
-	TimestampTz now;
-
-	if (!ffs_stats_enabled())
-		return;
-	now = GetCurrentTimestamp();
-	entry = lock_entry(relid);
 	if (entry == NULL)
 		return;
 	SpinLockAcquire(&entry->mutex);
@@ -895,11 +504,38 @@ ffs_stats_count_violation(Oid relid)
 	unlock_entry();
 }
 
+void
+ffs_stats_lose_prepared(uint64 calls)
+{
+	pg_atomic_fetch_add_u64(&shared->prepared, calls);
+}
+
 /* ---- reading ---- */
 
-/*
- * Copy entry number i if it is one of this database's and its table is there.
- */
+/* What the last 5 minutes' windows hold, together. */
+static void
+sum_windows(const Window *windows, uint32 now, FfsCounts *sum)
+{
+	memset(sum, 0, sizeof(FfsCounts));
+	sum->min_ns = PG_UINT64_MAX;
+	for (int i = 0; i < FFS_WINDOW_PERIODS; i++)
+	{
+		const Window *window = &windows[i];
+
+		if (window->period > now || window->period + FFS_WINDOW_PERIODS <= now)
+			continue;
+		sum->calls += window->calls;
+		sum->rows += window->rows;
+		sum->errors += window->errors;
+		sum->total_ns += window->total_ns;
+		sum->min_ns = Min(sum->min_ns, window->min_ns);
+		sum->max_ns = Max(sum->max_ns, window->max_ns);
+		for (int bucket = 0; bucket < FFS_HISTOGRAM_BUCKETS; bucket++)
+			sum->histogram[bucket] += (uint64) window->histogram[bucket] << window->shift;
+	}
+}
+
+/* Copy entry number i if it is one of this database's and its table is there. */
 static bool
 read_entry(int i, TableEntry *copy)
 {
@@ -911,17 +547,9 @@ read_entry(int i, TableEntry *copy)
 		LWLockRelease(&shared->lock);
 		return false;
 	}
-	copy->relid = entry->relid;
 	SpinLockAcquire(&entry->mutex);
-	copy->violations = entry->violations;
-	copy->last_violation = entry->last_violation;
+	*copy = *entry;
 	SpinLockRelease(&entry->mutex);
-	for (int op = 0; op < FFS_NOPERATIONS; op++)
-	{
-		SpinLockAcquire(&entry->ops[op].mutex);
-		copy->ops[op].counts = entry->ops[op].counts;
-		SpinLockRelease(&entry->ops[op].mutex);
-	}
 	LWLockRelease(&shared->lock);
 
 	CHECK_FOR_INTERRUPTS();
@@ -929,92 +557,68 @@ read_entry(int i, TableEntry *copy)
 		SearchSysCacheExists1(RELOID, ObjectIdGetDatum(copy->relid));
 }
 
-PG_FUNCTION_INFO_V1(stat_operations);
-
-/*
- * ffstorage.stat_operations(): one row for each table and operation that has
- * been counted in this database.
- */
-Datum
-stat_operations(PG_FUNCTION_ARGS)
+/* Copy the operation that entry number i had when it was copied, if it still has it. */
+static bool
+read_operation(int i, const TableEntry *entry, FfsOperation op, Operation *copy)
 {
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	TableEntry *copy;
+	Operation  *operation = NULL;
 
-	InitMaterializedSRF(fcinfo, 0);
+	LWLockAcquire(&shared->lock, LW_SHARED);
+	if (entries[i].dboid == entry->dboid && entries[i].relid == entry->relid && entries[i].ops[op] >= 0)
+	{
+		operation = &operations[entries[i].ops[op]];
+		SpinLockAcquire(&operation->mutex);
+		copy->all = operation->all;
+		memcpy(copy->windows, operation->windows, sizeof(copy->windows));
+		SpinLockRelease(&operation->mutex);
+	}
+	LWLockRelease(&shared->lock);
+	return operation != NULL;
+}
+
+void
+ffs_stats_visit_operations(FfsOperationVisitor visit, void *arg)
+{
+	TableEntry	entry;
+	Operation  *copy;
+	FfsOperationFigures *figures;
+	uint32		now;
+
 	if (shared == NULL)
-		return (Datum) 0;
-
-	copy = palloc(sizeof(TableEntry));
+		return;
+	ffs_stats_drain();
+	now = ffs_stats_period(GetCurrentTimestamp());
+	copy = palloc(sizeof(Operation));
+	figures = palloc(sizeof(FfsOperationFigures));
 	for (int i = 0; i < shared->capacity; i++)
 	{
-		if (!read_entry(i, copy))
+		if (!read_entry(i, &entry))
 			continue;
 		for (int op = 0; op < FFS_NOPERATIONS; op++)
 		{
-			const Counts *counts = &copy->ops[op].counts;
-			Datum		values[12];
-			bool		nulls[12] = {0};
-
-			if (counts->calls == 0 && counts->rows == 0 && counts->errors == 0)
+			if (entry.ops[op] < 0 || !read_operation(i, &entry, op, copy))
 				continue;
-			values[0] = ObjectIdGetDatum(copy->relid);
-			nulls[0] = !OidIsValid(copy->relid);
-			values[1] = CStringGetTextDatum(operation_names[op]);
-			values[2] = Int64GetDatum((int64) counts->calls);
-			values[3] = Int64GetDatum((int64) counts->rows);
-			values[4] = Int64GetDatum((int64) counts->errors);
-			values[5] = Float8GetDatum(counts->total_ns / 1e6);
-			if (counts->calls > 0)
-			{
-				values[6] = Float8GetDatum(counts->total_ns / 1e6 / counts->calls);
-				values[7] = Float8GetDatum(counts->min_ns / 1e6);
-				values[8] = Float8GetDatum(counts->max_ns / 1e6);
-				values[9] = Float8GetDatum(percentile_ms(counts, 0.50));
-				values[10] = Float8GetDatum(percentile_ms(counts, 0.95));
-				values[11] = Float8GetDatum(percentile_ms(counts, 0.99));
-			}
-			else
-				memset(&nulls[6], true, 6);
-			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+			figures->relid = entry.relid;
+			figures->op = op;
+			figures->all = copy->all;
+			sum_windows(copy->windows, now, &figures->window);
+			visit(figures, arg);
 		}
 	}
 	pfree(copy);
-	return (Datum) 0;
+	pfree(figures);
 }
 
-PG_FUNCTION_INFO_V1(stat_violations);
-
-/*
- * ffstorage.stat_violations(): tenant violations per table of this database,
- * for tables that had any.
- */
-Datum
-stat_violations(PG_FUNCTION_ARGS)
+void
+ffs_stats_visit_violations(FfsViolationVisitor visit, void *arg)
 {
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	TableEntry *copy;
+	TableEntry	entry;
 
-	InitMaterializedSRF(fcinfo, 0);
-	if (shared == NULL)
-		return (Datum) 0;
-
-	copy = palloc(sizeof(TableEntry));
-	for (int i = 0; i < shared->capacity; i++)
+	for (int i = 0; shared != NULL && i < shared->capacity; i++)
 	{
-		Datum		values[3];
-		bool		nulls[3] = {0};
-
-		if (!read_entry(i, copy) || copy->violations == 0)
-			continue;
-		values[0] = ObjectIdGetDatum(copy->relid);
-		nulls[0] = !OidIsValid(copy->relid);
-		values[1] = Int64GetDatum((int64) copy->violations);
-		values[2] = TimestampTzGetDatum(copy->last_violation);
-		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+		if (read_entry(i, &entry) && entry.violations > 0)
+			visit(entry.relid, entry.violations, entry.last_violation, arg);
 	}
-	pfree(copy);
-	return (Datum) 0;
 }
 
 bool
@@ -1022,6 +626,7 @@ ffs_stats_usage(FfsStatsUsage *usage)
 {
 	if (shared == NULL)
 		return false;
+	ffs_stats_drain();
 	usage->capacity = shared->capacity;
 	LWLockAcquire(&shared->lock, LW_SHARED);
 	usage->used = shared->nused;
@@ -1029,24 +634,6 @@ ffs_stats_usage(FfsStatsUsage *usage)
 	usage->no_room = pg_atomic_read_u64(&shared->no_room);
 	usage->prepared = pg_atomic_read_u64(&shared->prepared);
 	return true;
-}
-
-uint64
-ffs_stats_violations(TimestampTz *latest)
-{
-	TableEntry *copy = palloc(sizeof(TableEntry));
-	uint64		sum = 0;
-
-	*latest = 0;
-	for (int i = 0; shared != NULL && i < shared->capacity; i++)
-	{
-		if (!read_entry(i, copy))
-			continue;
-		sum += copy->violations;
-		*latest = Max(*latest, copy->last_violation);
-	}
-	pfree(copy);
-	return sum;
 }
 
 PG_FUNCTION_INFO_V1(ffs_stats_reset);
@@ -1066,164 +653,102 @@ ffs_stats_reset(PG_FUNCTION_ARGS)
 				 errhint("Add ffstorage to shared_preload_libraries and restart the server.")));
 		PG_RETURN_VOID();
 	}
-	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < shared->capacity; i++)
-	{
-		if (entries[i].dboid == MyDatabaseId)
-			remove_entry(entries[i].dboid, entries[i].relid);
-	}
+	ffs_stats_drain();
+	ffs_stats_forget(MyDatabaseId, InvalidOid);
+	ffs_stats_forget_tenants(MyDatabaseId);
+	ffs_stats_forget_sqlstates(MyDatabaseId, InvalidOid);
+	ffs_stats_forget_slow(MyDatabaseId);
 	pg_atomic_write_u64(&shared->no_room, 0);
 	pg_atomic_write_u64(&shared->prepared, 0);
-	LWLockRelease(&shared->lock);
+	ffs_stats_begin_anew(MyDatabaseId);
 	PG_RETURN_VOID();
 }
 
 /* ---- over a restart ---- */
 
-typedef struct DumpHeader
+typedef struct KeptTable
 {
-	uint32		magic;
-	uint32		pg_version;
-	uint32		entry_size;
-	uint32		nentries;
-} DumpHeader;
+	Oid			dboid;
+	Oid			relid;
+	uint64		violations;
+	TimestampTz last_violation;
+} KeptTable;
 
-/*
- * Did the server come to a clean end?  The postmaster exits with 0 from an
- * immediate shutdown too, when a backend may have been stopped half-way
- * through a change here.
- */
+typedef struct KeptOperation
+{
+	Oid			dboid;
+	Oid			relid;
+	FfsOperation op;
+	FfsCounts	all;
+	Window		windows[FFS_WINDOW_PERIODS];
+} KeptOperation;
+
+static int
+count_tables(void)
+{
+	return shared->capacity;
+}
+
 static bool
-clean_shutdown(void)
+get_table(int i, void *record)
 {
-	bool		crc_ok;
-	ControlFileData *control = get_controlfile(DataDir, &crc_ok);
-	bool		clean = crc_ok && (control->state == DB_SHUTDOWNED ||
-								   control->state == DB_SHUTDOWNED_IN_RECOVERY);
+	KeptTable  *kept = record;
 
-	pfree(control);
-	return clean;
+	memset(kept, 0, sizeof(KeptTable));
+	kept->dboid = entries[i].dboid;
+	kept->relid = entries[i].relid;
+	kept->violations = entries[i].violations;
+	kept->last_violation = entries[i].last_violation;
+	return OidIsValid(kept->dboid);
 }
 
-/* Write all entries to the file.  The server is going down; no one else is there. */
 static void
-dump_counters(int code, Datum arg pg_attribute_unused())
+put_table(const void *record)
 {
-	FILE	   *file;
-	DumpHeader	header;
-	pg_crc32c	crc;
+	const KeptTable *kept = record;
+	TableEntry *entry = add_entry(kept->dboid, kept->relid);
 
-	if (code != 0 || shared == NULL || !clean_shutdown())
-		return;					/* not after a crash */
-
-	header.magic = DUMP_MAGIC;
-	header.pg_version = PG_VERSION_NUM / 100;
-	header.entry_size = sizeof(TableEntry);
-	header.nentries = shared->nused;
-	INIT_CRC32C(crc);
-	COMP_CRC32C(crc, &header, sizeof(header));
-
-	file = AllocateFile(DUMP_FILE ".tmp", PG_BINARY_W);
-	if (file == NULL)
-		goto error;
-	if (fwrite(&header, sizeof(header), 1, file) != 1)
-		goto error;
-	for (int i = 0; i < shared->capacity; i++)
-	{
-		if (!OidIsValid(entries[i].dboid))
-			continue;
-		COMP_CRC32C(crc, &entries[i], sizeof(TableEntry));
-		if (fwrite(&entries[i], sizeof(TableEntry), 1, file) != 1)
-			goto error;
-	}
-	FIN_CRC32C(crc);
-	if (fwrite(&crc, sizeof(crc), 1, file) != 1)
-		goto error;
-	if (FreeFile(file))
-	{
-		file = NULL;
-		goto error;
-	}
-	(void) durable_rename(DUMP_FILE ".tmp", DUMP_FILE, LOG);
-	return;
-
-error:
-	ereport(LOG,
-			(errcode_for_file_access(),
-			 errmsg("could not write file \"%s\": %m", DUMP_FILE ".tmp")));
-	if (file)
-		FreeFile(file);
-	unlink(DUMP_FILE ".tmp");
+	if (entry == NULL)
+		return;					/* ffstorage.max_tables was lowered */
+	entry->violations = kept->violations;
+	entry->last_violation = kept->last_violation;
 }
 
-/*
- * Read the file, if there is one, and remove it, so that neither a backup nor
- * a crash brings it back.  A file that does not fit is left out with a message.
- */
-static void
-load_counters(void)
+static int
+count_operations(void)
 {
-	FILE	   *file = AllocateFile(DUMP_FILE, PG_BINARY_R);
-	DumpHeader	header;
-	TableEntry *copy = NULL;
-	pg_crc32c	crc,
-				expected;
+	return shared->capacity * FFS_NOPERATIONS;
+}
 
-	if (file == NULL)
-	{
-		if (errno != ENOENT)
-			ereport(LOG,
-					(errcode_for_file_access(),
-					 errmsg("could not read file \"%s\": %m", DUMP_FILE)));
+static bool
+get_operation(int i, void *record)
+{
+	KeptOperation *kept = record;
+	TableEntry *entry = &entries[i / FFS_NOPERATIONS];
+	FfsOperation op = i % FFS_NOPERATIONS;
+
+	if (!OidIsValid(entry->dboid) || entry->ops[op] < 0)
+		return false;
+	memset(kept, 0, sizeof(KeptOperation));
+	kept->dboid = entry->dboid;
+	kept->relid = entry->relid;
+	kept->op = op;
+	kept->all = operations[entry->ops[op]].all;
+	memcpy(kept->windows, operations[entry->ops[op]].windows, sizeof(kept->windows));
+	return true;
+}
+
+static void
+put_operation(const void *record)
+{
+	const KeptOperation *kept = record;
+	TableEntry *entry = add_entry(kept->dboid, kept->relid);
+	Operation  *operation = entry == NULL || kept->op >= FFS_NOPERATIONS ? NULL : add_operation(entry, kept->op);
+
+	if (operation == NULL)
 		return;
-	}
-
-	/* First the checksum of it all, then the entries. */
-	for (int pass = 0; pass < 2; pass++)
-	{
-		rewind(file);
-		if (fread(&header, sizeof(header), 1, file) != 1 ||
-			header.magic != DUMP_MAGIC ||
-			header.pg_version != PG_VERSION_NUM / 100 ||
-			header.entry_size != sizeof(TableEntry))
-			goto invalid;
-		INIT_CRC32C(crc);
-		COMP_CRC32C(crc, &header, sizeof(header));
-		if (copy == NULL)
-			copy = palloc(sizeof(TableEntry));
-		for (uint32 i = 0; i < header.nentries; i++)
-		{
-			TableEntry *entry;
-
-			if (fread(copy, sizeof(TableEntry), 1, file) != 1)
-				goto invalid;
-			COMP_CRC32C(crc, copy, sizeof(TableEntry));
-			if (pass == 0)
-				continue;
-			entry = add_entry(copy->dboid, copy->relid);
-			if (entry == NULL)
-				break;			/* ffstorage.max_tables was lowered */
-			entry->violations = copy->violations;
-			entry->last_violation = copy->last_violation;
-			for (int op = 0; op < FFS_NOPERATIONS; op++)
-				entry->ops[op].counts = copy->ops[op].counts;
-		}
-		FIN_CRC32C(crc);
-		if (pass == 0 &&
-			(fread(&expected, sizeof(expected), 1, file) != 1 || !EQ_CRC32C(crc, expected)))
-			goto invalid;
-	}
-	goto done;
-
-invalid:
-	ereport(LOG,
-			(errcode(ERRCODE_DATA_CORRUPTED),
-			 errmsg("ignoring invalid data in file \"%s\"", DUMP_FILE)));
-done:
-	if (copy != NULL)
-		pfree(copy);
-	FreeFile(file);
-	unlink(DUMP_FILE);
+	operation->all = kept->all;
+	memcpy(operation->windows, kept->windows, sizeof(kept->windows));
 }
 
 /* ---- opening ---- */
@@ -1240,7 +765,8 @@ shmem_size(void)
 	Size		size = MAXALIGN(sizeof(Shared));
 
 	size = add_size(size, MAXALIGN(mul_size(sizeof(int32), index_size())));
-	size = add_size(size, mul_size(sizeof(TableEntry), ffs_stats_max_tables));
+	size = add_size(size, MAXALIGN(mul_size(sizeof(TableEntry), ffs_stats_max_tables)));
+	size = add_size(size, mul_size(sizeof(Operation), mul_size(ffs_stats_max_tables, OPERATIONS_PER_TABLE)));
 	return size;
 }
 
@@ -1252,12 +778,14 @@ shmem_setup(void *memory, bool found)
 	shared = memory;
 	shared_index = (int32 *) ((char *) memory + MAXALIGN(sizeof(Shared)));
 	entries = (TableEntry *) ((char *) shared_index + MAXALIGN(sizeof(int32) * nindex));
+	operations = (Operation *) ((char *) entries + MAXALIGN(sizeof(TableEntry) * ffs_stats_max_tables));
 
 	if (!found)
 	{
 		shared->tranche = LWLockNewTrancheId();
 		LWLockInitialize(&shared->lock, shared->tranche);
 		shared->capacity = ffs_stats_max_tables;
+		shared->noperations = ffs_stats_max_tables * OPERATIONS_PER_TABLE;
 		shared->nused = 0;
 		shared->index_mask = nindex - 1;
 		pg_atomic_init_u64(&shared->no_room, 0);
@@ -1271,28 +799,27 @@ shmem_setup(void *memory, bool found)
 			entry->relid = InvalidOid;
 			entry->next_free = (i + 1 < shared->capacity) ? i + 1 : -1;
 			SpinLockInit(&entry->mutex);
-			for (int op = 0; op < FFS_NOPERATIONS; op++)
-				SpinLockInit(&entry->ops[op].mutex);
-			clear_counts(entry);
+		}
+		for (int i = 0; i < shared->noperations; i++)
+		{
+			operations[i].next_free = (i + 1 < shared->noperations) ? i + 1 : -1;
+			SpinLockInit(&operations[i].mutex);
 		}
 		shared->first_free = 0;
+		shared->first_free_operation = 0;
 	}
 	LWLockRegisterTranche(shared->tranche, "ffstorage_stats");
-
-	if (!IsUnderPostmaster)
-		on_shmem_exit(dump_counters, (Datum) 0);
-	if (!found)
-		load_counters();
 }
 
 void
 ffs_stats_init_counters(void)
 {
+	static const FfsKept tables = {"tables", sizeof(KeptTable), count_tables, get_table, put_table};
+	static const FfsKept kept_operations = {"operations", sizeof(KeptOperation), count_operations, get_operation, put_operation};
+
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	ffs_base_register_shmem("ffstorage counters", shmem_size, shmem_setup);
-	RegisterXactCallback(at_transaction_end, NULL);
-	RegisterSubXactCallback(at_subtransaction_end, NULL);
-	prev_object_access_hook = object_access_hook;
-	object_access_hook = object_access;
+	ffs_stats_keep(&tables);
+	ffs_stats_keep(&kept_operations);
 }

@@ -25,7 +25,7 @@
 #include "utils/timestamp.h"
 
 #include "base/base.h"
-#include "stats/counters.h"
+#include "stats/figures.h"
 #include "stats/stats.h"
 
 #define MAX_CHECKS 64
@@ -427,30 +427,43 @@ check_transaction_ids(FfsHealthSink *sink)
 	SPI_finish();
 }
 
+typedef struct Violations
+{
+	uint64		n;
+	TimestampTz latest;
+} Violations;
+
+static void
+add_violations(Oid relid pg_attribute_unused(), uint64 violations, TimestampTz latest, void *arg)
+{
+	Violations *sum = arg;
+
+	sum->n += violations;
+	sum->latest = Max(sum->latest, latest);
+}
+
 static void
 check_tenant_violations(FfsHealthSink *sink)
 {
-	FfsStatsUsage usage;
-	TimestampTz latest;
-	uint64		violations;
+	Violations	sum = {0};
 
-	if (!ffs_stats_usage(&usage))
+	if (!ffs_stats_have_counters())
 	{
 		ffs_stats_report(sink, FFS_HEALTH_OFF, "tenant violations are refused but not counted",
 						 "There is no shared memory to count in.", preload_hint);
 		return;
 	}
-	violations = ffs_stats_violations(&latest);
-	if (violations == 0)
+	ffs_stats_visit_violations(add_violations, &sum);
+	if (sum.n == 0)
 		ffs_stats_report(sink, FFS_HEALTHY, "no tenant violation was met", NULL, NULL);
-	else if (latest < GetCurrentTimestamp() - VIOLATION_MATTERS)
+	else if (sum.latest < GetCurrentTimestamp() - VIOLATION_MATTERS)
 		ffs_stats_report(sink, FFS_HEALTHY, "no tenant violation was met in the last hour",
 						 psprintf("%llu were refused since the figures began.",
-								  (unsigned long long) violations), NULL);
+								  (unsigned long long) sum.n), NULL);
 	else
 		ffs_stats_report(sink, FFS_DEGRADED, "tenant violations were met in the last hour",
 						 psprintf("%llu were refused since the figures began.",
-								  (unsigned long long) violations),
+								  (unsigned long long) sum.n),
 						 "Find the application that names another tenant's rows; ffs_stats counts violations per table, the server log has each.");
 }
 

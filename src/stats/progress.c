@@ -22,7 +22,7 @@
 #include "utils/timestamp.h"
 
 #include "base/base.h"
-#include "stats/counters.h"
+#include "stats/figures.h"
 #include "stats/stats.h"
 
 PG_FUNCTION_INFO_V1(progress);

@@ -43,16 +43,17 @@ extern void ffs_stats_init(void);
 extern bool ffs_stats_enabled(void);
 
 /*
- * An operation begins that ffs_stats_count will end: one call of each.  If the
- * (sub)transaction aborts in between, that is counted as an error of it, so
- * that callers need no PG_TRY.
+ * An operation begins, now, that ffs_stats_count will end: one call of each.
+ * If the (sub)transaction aborts in between, that is counted as an error of
+ * it, so that callers need no PG_TRY.
  */
-extern void ffs_stats_begin(Oid relid, FfsOperation op);
+extern void ffs_stats_begin(Oid relid, FfsOperation op, instr_time started);
 
 /*
- * Count `calls` and `rows` of an operation on a table (the root, for a
- * partition) and the time it took; becomes visible when the transaction
- * commits, is forgotten when the subtransaction or transaction aborts.
+ * Count a call (or 0 calls: more of one that was counted) and `rows` of an
+ * operation on a table (the root, for a partition) and the time it took;
+ * becomes visible when the transaction commits, is forgotten when the
+ * subtransaction or transaction aborts.
  */
 extern void ffs_stats_count(Oid relid, FfsOperation op, uint64 calls, uint64 rows, uint64 nanoseconds);
 
@@ -66,9 +67,27 @@ extern void ffs_stats_count(Oid relid, FfsOperation op, uint64 calls, uint64 row
 extern bool ffs_stats_times_short(Oid relid, FfsOperation op);
 extern void ffs_stats_count_short(Oid relid, FfsOperation op, uint64 rows, uint64 nanoseconds);
 
-/* Count at once, whatever becomes of the transaction (it is about to fail); not after ffs_stats_begin. */
-extern void ffs_stats_count_error(Oid relid, FfsOperation op);
+/* Count at once, whatever becomes of the transaction (it is about to fail). */
 extern void ffs_stats_count_violation(Oid relid);
+
+/*
+ * Whose work is counted: rooms above say so, by functions that must neither
+ * fail nor allocate.  The tenant's name (not used for SEVERAL and ALL), NULL
+ * where there is none; the actor that was set, the trace context, NULL or
+ * empty where there is none.
+ */
+typedef enum FfsTenantKind
+{
+	FFS_TENANT_KIND_ONE,
+	FFS_TENANT_KIND_OTHERS,		/* those that there was no room for */
+	FFS_TENANT_KIND_SEVERAL,
+	FFS_TENANT_KIND_ALL
+} FfsTenantKind;
+
+typedef const char *(*FfsStatsTenant) (FfsTenantKind *kind);
+typedef const char *(*FfsStatsText) (void);
+extern void ffs_stats_register_tenant(FfsStatsTenant tenant);
+extern void ffs_stats_register_caller(FfsStatsText actor, FfsStatsText traceparent);
 
 /*
  * How far a long call has come, for ffs_progress.  False, and then there is

@@ -1,13 +1,47 @@
 /* ---- stats: figures, health, errors ---- */
 
 CREATE FUNCTION ffstorage.stat_operations(
-    OUT relid oid, OUT operation text, OUT calls bigint, OUT rows bigint, OUT errors bigint,
-    OUT total_ms double precision, OUT mean_ms double precision, OUT min_ms double precision, OUT max_ms double precision,
-    OUT p50_ms double precision, OUT p95_ms double precision, OUT p99_ms double precision)
+    OUT relid oid, OUT operation text,
+    OUT calls bigint, OUT rows bigint, OUT errors bigint, OUT total_ms double precision, OUT mean_ms double precision,
+    OUT min_ms double precision, OUT max_ms double precision,
+    OUT p50_ms double precision, OUT p95_ms double precision, OUT p99_ms double precision,
+    OUT calls_5m bigint, OUT rows_5m bigint, OUT errors_5m bigint, OUT total_ms_5m double precision, OUT mean_ms_5m double precision,
+    OUT min_ms_5m double precision, OUT max_ms_5m double precision,
+    OUT p50_ms_5m double precision, OUT p95_ms_5m double precision, OUT p99_ms_5m double precision)
 RETURNS SETOF record
-AS 'MODULE_PATHNAME' LANGUAGE c VOLATILE PARALLEL SAFE ROWS 100;
+AS 'MODULE_PATHNAME' LANGUAGE c VOLATILE PARALLEL RESTRICTED ROWS 100;
 COMMENT ON FUNCTION ffstorage.stat_operations() IS
 'what the view ffs_stat_operations shows; no rows without shared memory';
+
+CREATE FUNCTION ffstorage.stat_since(OUT since timestamptz, OUT reason text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME' LANGUAGE c VOLATILE PARALLEL RESTRICTED ROWS 1;
+COMMENT ON FUNCTION ffstorage.stat_since() IS
+'since when the figures of this database count, and what made them begin then: start (of the server, for the first time with ffstorage), crash (of the server) or reset (ffs_stats_reset); no row without shared memory';
+
+CREATE FUNCTION ffstorage.stat_tenants(
+    OUT tenant text, OUT kind text, OUT calls bigint, OUT rows bigint, OUT errors bigint, OUT total_ms double precision,
+    OUT writes bigint, OUT last_at timestamptz)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME' LANGUAGE c VOLATILE PARALLEL RESTRICTED ROWS 100;
+COMMENT ON FUNCTION ffstorage.stat_tenants() IS
+'what the view ffs_stat_tenants shows; no rows without shared memory';
+
+CREATE FUNCTION ffstorage.stat_errors(
+    OUT sqlstate text, OUT condition text, OUT calls bigint, OUT last_at timestamptz, OUT relid oid)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME' LANGUAGE c VOLATILE PARALLEL RESTRICTED ROWS 20;
+COMMENT ON FUNCTION ffstorage.stat_errors() IS
+'what the view ffs_stat_errors shows; no rows without shared memory';
+
+CREATE FUNCTION ffstorage.slow_operations(
+    OUT at timestamptz, OUT relid oid, OUT operation text, OUT duration_ms double precision, OUT rows bigint,
+    OUT tenant text, OUT actor text, OUT traceparent text, OUT role oid, OUT application_name text, OUT pid integer,
+    OUT query_id bigint, OUT sqlstate text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME' LANGUAGE c VOLATILE PARALLEL RESTRICTED ROWS 100;
+COMMENT ON FUNCTION ffstorage.slow_operations() IS
+'what the view ffs_slow_operations shows; no rows without shared memory';
 
 CREATE FUNCTION ffstorage.stat_violations(OUT relid oid, OUT violations bigint, OUT latest timestamptz)
 RETURNS SETOF record
@@ -43,8 +77,10 @@ COMMENT ON FUNCTION ffstorage.error_table() IS
 'the errors that only ffstorage knows; what the view ffs_errors shows';
 
 REVOKE ALL ON FUNCTION ffstorage.stat_operations(), ffstorage.stat_violations(), ffstorage.stat_managed(),
+    ffstorage.stat_since(), ffstorage.stat_tenants(), ffstorage.stat_errors(), ffstorage.slow_operations(),
     ffstorage.health_results() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ffstorage.stat_operations(), ffstorage.stat_violations(), ffstorage.stat_managed(),
+    ffstorage.stat_since(), ffstorage.stat_tenants(), ffstorage.stat_errors(), ffstorage.slow_operations(),
     ffstorage.health_results() TO pg_monitor;
 
 CREATE FUNCTION ffs_health_status() RETURNS text
@@ -60,11 +96,46 @@ REVOKE ALL ON FUNCTION ffs_stats_reset() FROM PUBLIC;
 
 CREATE VIEW ffs_stat_operations AS
 SELECT s.relid::pg_catalog.regclass AS relation, s.operation, s.calls, s.rows, s.errors,
-       s.total_ms, s.mean_ms, s.min_ms, s.max_ms, s.p50_ms, s.p95_ms, s.p99_ms
-FROM ffstorage.stat_operations() AS s;
+       s.total_ms, s.mean_ms, s.min_ms, s.max_ms, s.p50_ms, s.p95_ms, s.p99_ms,
+       s.calls_5m, s.rows_5m, s.errors_5m,
+       s.total_ms_5m, s.mean_ms_5m, s.min_ms_5m, s.max_ms_5m, s.p50_ms_5m, s.p95_ms_5m, s.p99_ms_5m,
+       b.since AS stats_reset
+FROM ffstorage.stat_operations() AS s, ffstorage.stat_since() AS b;
 COMMENT ON VIEW ffs_stat_operations IS
-'per table and operation of this database, what committed transactions did: calls, rows, and milliseconds per call; and errors, whatever became of the transaction. Percentiles are exact to 5 percent';
+'per table and operation of this database, what committed transactions did: calls, rows, and milliseconds per call; and errors, whatever became of the transaction. Over all time since stats_reset, and, with _5m, over the last 5 minutes in steps of 30 seconds. Percentiles are exact to 5 percent';
 COMMENT ON COLUMN ffs_stat_operations.calls IS 'statements for insert, update, delete and truncate; calls of the function for the others';
+COMMENT ON COLUMN ffs_stat_operations.calls_5m IS 'committed in the last 5 minutes: in 9 whole steps of 30 seconds and the one that runs';
+COMMENT ON COLUMN ffs_stat_operations.stats_reset IS 'since when this database''s figures count';
+
+CREATE VIEW ffs_stats_since AS
+SELECT b.since, b.reason FROM ffstorage.stat_since() AS b;
+COMMENT ON VIEW ffs_stats_since IS
+'since when the figures of this database count, and what made them begin then: start (of the server), crash (of the server) or reset (ffs_stats_reset). No row without preload';
+
+CREATE VIEW ffs_stat_tenants AS
+SELECT COALESCE(t.tenant, '(' || t.kind || ')') AS tenant, t.kind, t.calls, t.rows, t.errors, t.total_ms, t.writes, t.last_at,
+       b.since AS stats_reset
+FROM ffstorage.stat_tenants() AS t, ffstorage.stat_since() AS b;
+COMMENT ON VIEW ffs_stat_tenants IS
+'per tenant that transactions had set, what they did to managed tables. A call inside of another one (the INSERT of an ffs_create, a cascade) counts with that one, what it wrote in writes';
+COMMENT ON COLUMN ffs_stat_tenants.tenant IS 'the tenant as it was set, cut with a hash from 64 bytes on; or (several), (all), (others)';
+COMMENT ON COLUMN ffs_stat_tenants.kind IS 'tenant; several: of ffs_set_tenants(); all: of ffs_set_all_tenants(); others: the sum of those that there was no room for (ffstorage.max_tenants)';
+COMMENT ON COLUMN ffs_stat_tenants.writes IS 'rows inserted, updated, deleted and truncated';
+COMMENT ON COLUMN ffs_stat_tenants.last_at IS 'when the latest was counted, to 30 seconds';
+
+CREATE VIEW ffs_stat_errors AS
+SELECT e.sqlstate, e.condition, e.calls, e.last_at, e.relid::pg_catalog.regclass AS relation
+FROM ffstorage.stat_errors() AS e;
+COMMENT ON VIEW ffs_stat_errors IS
+'errors that operations on managed tables ended with, per table and SQLSTATE: their calls add up to the errors of ffs_stat_operations. condition is its name in the server''s documentation, or in ffs_errors';
+
+CREATE VIEW ffs_slow_operations AS
+SELECT s.at, s.relid::pg_catalog.regclass AS relation, s.operation, s.duration_ms, s.rows, s.tenant, s.actor, s.traceparent,
+       r.rolname AS role, s.application_name, s.pid, s.query_id, s.sqlstate
+FROM ffstorage.slow_operations() AS s
+LEFT JOIN pg_catalog.pg_roles AS r ON r.oid OPERATOR(pg_catalog.=) s.role;
+COMMENT ON VIEW ffs_slow_operations IS
+'the latest operations on managed tables that took ffstorage.slow_operation or longer, newest first, whatever became of their transactions. at is the end; actor, traceparent and tenant are what the transaction had set; query_id where the server computes it; sqlstate where the operation failed';
 
 CREATE VIEW ffs_health AS
 SELECT h.check_name, h.status, h.message, h.details, h.hint, h.duration_ms
@@ -137,6 +208,6 @@ COMMENT ON VIEW ffs_stats IS
 'figures and health on one page. Health rows have the severity 0 (healthy), 1 (degraded), 2 (unhealthy) or NULL (off) as value';
 COMMENT ON COLUMN ffs_stats.status IS 'healthy, degraded, unhealthy, off, or NULL where there is nothing to judge';
 
-REVOKE ALL ON ffs_stats, ffs_stat_operations, ffs_health FROM PUBLIC;
-GRANT SELECT ON ffs_stats, ffs_stat_operations, ffs_health TO pg_monitor;
+REVOKE ALL ON ffs_stats, ffs_stat_operations, ffs_stats_since, ffs_stat_tenants, ffs_stat_errors, ffs_slow_operations, ffs_health FROM PUBLIC;
+GRANT SELECT ON ffs_stats, ffs_stat_operations, ffs_stats_since, ffs_stat_tenants, ffs_stat_errors, ffs_slow_operations, ffs_health TO pg_monitor;
 GRANT SELECT ON ffs_errors TO PUBLIC;

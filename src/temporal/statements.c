@@ -127,16 +127,21 @@ statement_begin(PG_FUNCTION_ARGS)
 	if (!TRIGGER_FIRED_FOR_STATEMENT(td->tg_event))
 		ffs_temporal_wrong_event("statement_begin", "for each statement");
 	table = ffs_registry_get(RelationGetRelid(td->tg_relation), true);
-	ffs_stats_begin(table->rootid, op);
+	activity = ffs_temporal_activity(table->rootid);
+	if (ffs_stats_enabled())
+	{
+		instr_time	now;
+
+		INSTR_TIME_SET_CURRENT(now);
+		ffs_stats_begin(table->rootid, op, now);
+		if (!activity->started[op])
+		{
+			activity->started[op] = true;
+			activity->start[op] = now;
+		}
+	}
 	if (table->tenant != 0)
 		ffs_tenancy_check_statement(table->rootid);
-	activity = ffs_temporal_activity(table->rootid);
-	if (!activity->started[op])
-	{
-		activity->started[op] = true;
-		if (ffs_stats_enabled())
-			INSTR_TIME_SET_CURRENT(activity->start[op]);
-	}
 	if (op == FFS_OP_INSERT)
 		activity->direct = table->relid != table->rootid ? table->relid : InvalidOid;
 	if (op == FFS_OP_INSERT && ffs_temporal_copy_begins(RelationGetRelid(td->tg_relation)))
@@ -248,14 +253,14 @@ table_truncate(PG_FUNCTION_ARGS)
 	}
 	else if (td->tg_relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
 		activity->truncating = list_length(find_all_inheritors(RelationGetRelid(td->tg_relation), NoLock, NULL)) - 1;
+	INSTR_TIME_SET_CURRENT(activity->start[FFS_OP_TRUNCATE]);
+	activity->started[FFS_OP_TRUNCATE] = true;
 	if (is_call)
-		ffs_stats_begin(table->rootid, FFS_OP_TRUNCATE);
+		ffs_stats_begin(table->rootid, FFS_OP_TRUNCATE, activity->start[FFS_OP_TRUNCATE]);
 	if (table->tenant != 0)
 		ffs_tenancy_check_truncate(table->rootid);
 	if (ffs_registry_row_cache != NULL)
 		ffs_registry_row_cache->table_written(table->rootid);
-	INSTR_TIME_SET_CURRENT(activity->start[FFS_OP_TRUNCATE]);
-	activity->started[FFS_OP_TRUNCATE] = true;
 
 	if (td->tg_relation->rd_rel->relkind == RELKIND_RELATION)
 	{

@@ -32,6 +32,7 @@
 #include "utils/xid8.h"
 
 #include "base/base.h"
+#include "stats/stats.h"
 #include "temporal/temporal.h"
 #include "temporal/write.h"
 #include "tenancy/tenancy.h"
@@ -233,6 +234,22 @@ subxact_callback(SubXactEvent event, SubTransactionId subid,
 		noted_in = InvalidSubTransactionId;
 }
 
+/* ---- for the figures ---- */
+
+static const char *
+actor_that_was_set(void)
+{
+	return own_actor != NULL ? own_actor : setting_actor;
+}
+
+static const char *
+traceparent(void)
+{
+	return setting_traceparent;
+}
+
+/* ---- opening ---- */
+
 void
 ffs_temporal_transaction_init(void)
 {
@@ -246,6 +263,7 @@ ffs_temporal_transaction_init(void)
 							   &setting_traceparent, "", PGC_USERSET, 0, NULL, NULL, NULL);
 	RegisterXactCallback(xact_callback, NULL);
 	RegisterSubXactCallback(subxact_callback, NULL);
+	ffs_stats_register_caller(actor_that_was_set, traceparent);
 }
 
 /* ---- SQL ---- */

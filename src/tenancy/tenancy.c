@@ -938,6 +938,25 @@ check_tenant_int8(PG_FUNCTION_ARGS)
 	return check_value(fcinfo, INT8OID);
 }
 
+/* ---- for the figures ---- */
+
+static const char *
+tenant_that_is_counted(FfsTenantKind *kind)
+{
+	switch (ffs_tenancy_mode())
+	{
+		case FFS_TENANT_NONE:
+			return NULL;
+		case FFS_TENANT_ALL:
+			*kind = FFS_TENANT_KIND_ALL;
+			return "";
+		case FFS_TENANT_LIST:
+			break;
+	}
+	*kind = context.ntenants > 1 ? FFS_TENANT_KIND_SEVERAL : FFS_TENANT_KIND_ONE;
+	return context.ntenants > 0 ? context.tenants[0] : NULL;
+}
+
 /* ---- opening the room ---- */
 
 void
@@ -954,5 +973,6 @@ ffs_tenancy_init(void)
 							   assign_session_tenant,
 							   show_nothing);
 	RegisterXactCallback(end_of_transaction, NULL);
+	ffs_stats_register_tenant(tenant_that_is_counted);
 	ffs_tenancy_init_policy();
 }

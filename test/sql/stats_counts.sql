@@ -106,13 +106,19 @@ SELECT component, relation, metric, value, unit FROM ffs_stats
 WHERE relation = 'counted'::regclass AND metric IN ('insert_calls', 'insert_rows', 'insert_errors') ORDER BY metric;
 SELECT component, relation, metric, value > 0 AS positive, unit FROM ffs_stats WHERE metric = 'history_bytes';
 
--- a prepared transaction is not counted, and health says that there was one
+-- a prepared transaction counts when it is committed, and only then
 BEGIN;
 UPDATE counted SET n = n + 1 WHERE id = 2;
 PREPARE TRANSACTION 'ffs_stats_counts';
-COMMIT PREPARED 'ffs_stats_counts';
+BEGIN;
+DELETE FROM counted WHERE id = 3;
+INSERT INTO counted VALUES (70, 70);
+PREPARE TRANSACTION 'ffs_stats_counts too';
 SELECT * FROM counts();
-SELECT details LIKE '%prepared: 1.' AS said FROM ffs_health WHERE check_name = 'counters';
+COMMIT PREPARED 'ffs_stats_counts';
+ROLLBACK PREPARED 'ffs_stats_counts too';
+SELECT * FROM counts();
+SELECT details LIKE '%prepared%' AS lost FROM ffs_health WHERE check_name = 'counters';
 
 -- figures go with the table, when that commits
 CREATE TABLE counted_too (id integer PRIMARY KEY);
