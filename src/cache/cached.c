@@ -711,12 +711,13 @@ answer(Call *call, RowReceiver *receiver, ResultRows *rows)
 		say_why_not(prepared->verdict, reason);
 	ffs_cache_pending[COUNT_RESULT_MISSES]++;
 	/* a snapshot that does not see the catalogs as they are fills nothing */
-	if (reason != NULL || !seen || ffs_cache_in_ddl())
+	receiver->limit = ffs_cache_result_limit();
+	if (reason != NULL || !seen || ffs_cache_in_ddl() || receiver->limit == 0)
 	{
+		receiver->limit = 0;
 		run_query(receiver, &name, call);
 		return false;
 	}
-	receiver->limit = ffs_cache_result_limit();
 	if (!prepared->too_long && ffs_cache_result_wait(&key) &&
 		ffs_cache_result_find(&key, GetActiveSnapshot(), call->ttl, rows))
 	{

@@ -101,6 +101,7 @@ my $text = "\\set ON_ERROR_ROLLBACK on\nSET client_min_messages = error;\n" . jo
 my %mode = (
 	'with the cache' => { preload => 1, status => 'healthy' },
 	'switched off in the session' => { preload => 1, conf => "ffstorage.cache = off\n", status => 'healthy' },
+	'without results' => { preload => 1, conf => "ffstorage.cache_max_result = 0\n", status => 'healthy', hits => qr/^[1-9]\d*\|0$/ },
 	'of no size' => { preload => 1, conf => "ffstorage.cache_size = 0\n", status => 'off' },
 	'loaded by sessions' => { preload => 0, conf => "session_preload_libraries = 'ffstorage'\n", status => 'off' },
 	'not preloaded' => { preload => 0, status => 'off' });
@@ -119,6 +120,7 @@ sub run_mode
 		$how->{status} eq 'off' ? 'off|t' : 'healthy|f', "$name: health says $how->{status}");
 	my $figures = $node->safe_psql('postgres', 'SELECT hits, result_hits FROM ffs_stat_cache');
 	if ($name eq 'with the cache') { like($figures, qr/^[1-9]\d*\|[1-9]/, "$name: it was used ($figures)"); }
+	elsif ($how->{hits}) { like($figures, $how->{hits}, "$name: it was used for rows only ($figures)"); }
 	else { like($figures, $how->{status} eq 'off' ? qr/^$/ : qr/^0\|0$/, "$name: it was not used"); }
 	my ($warned, $rc);
 	$rc = $node->psql('postgres', q{SELECT ffs_cache_invalidate(), ffs_cache_warm('plain') IS NOT NULL, ffstorage.cache_reset()}, stdout => \$out, stderr => \$warned);
