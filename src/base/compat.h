@@ -246,4 +246,11 @@ ffs_compat_relid_by_filenode(Oid space, Oid filenode)
 #endif
 }
 
+/* Fetch from memory what will be wanted soon; nothing where the compiler does not know how. */
+#if defined(__GNUC__)
+#define ffs_compat_prefetch(address) __builtin_prefetch(address)
+#else
+#define ffs_compat_prefetch(address) ((void) (address))
+#endif
+
 #endif							/* FFS_COMPAT_H */

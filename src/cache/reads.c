@@ -46,6 +46,7 @@ ffs_cache_must_bypass(void)
 {
 	Snapshot	snapshot;
 
+	ffs_cache_fence_waiting();
 	if (!ffs_cache_enabled || ffs_cache_in_ddl() || (IsolationIsSerializable() && !(XactReadOnly && XactDeferrable)) ||
 		IsInParallelMode() || InNoForceRLSOperation() || RecoveryInProgress())
 		return true;

@@ -14,11 +14,12 @@
  * was taken.  An entry hangs on its key's bucket and holds a row and the xmin
  * of its tuple, or that there is none (a negative entry).
  *
- *	Writer	fences before it changes anything: it takes the lock of the
- *			bucket, puts its own id into the set, and takes the key's entries
- *			out (they stay where they are, of no generation).  Once is enough,
- *			since nothing can go in while it runs.  There is nothing to undo
- *			when it ends, however it ends.
+ *	Writer	fences before it can be seen to have changed anything: before it
+ *			commits or is prepared, and before it looks anything up itself.  It
+ *			takes the lock of the bucket, puts its own id into the set, and takes
+ *			the key's entries out (they stay where they are, of no generation).
+ *			Once is enough, since nothing can go in while it runs.  There is
+ *			nothing to undo when it ends, however it ends.
  *	Filler	reads the table with its snapshot S.  Under the bucket's lock it
  *			puts in what it read only if S sees all of the bucket's set and of
  *			the table fence's.
@@ -849,6 +850,7 @@ ffs_cache_put(const StoreKey *key, Snapshot snapshot, const void *row, Size leng
 	Entry	   *entry;
 
 	FFS_DEBUG_POINT("cache-put");
+	ffs_cache_fence_waiting();
 	if (row != NULL && (TransactionIdIsCurrentTransactionId(xmin) || length > (Size) ffs_cache_max_row))
 		return false;
 	if (full < ffs_cache_floor())
@@ -978,18 +980,23 @@ ffs_cache_next_id(void)
 
 /* ---- writers ---- */
 
-void
-ffs_cache_fence_key(TableFence *fence, Oid relid, uint64 hash, bool is_insert)
+/*
+ * Keys that are to be fenced yet: what they lead to is far away, and nearer
+ * when some are fetched at once.
+ */
+#define FEW_KEYS	32
+
+static uint64 waiting[FEW_KEYS];
+static int	nwaiting = 0;
+static bool ending = false;		/* nobody comes later to fence them */
+
+static void
+fence_hash(uint64 hash, uint64 xid)
 {
 	uint32		p = partition_of(hash);
-	uint64		xid;
-	Bucket	   *bucket;
+	Bucket	   *bucket = bucket_of(hash);
 	uint32		at;
 
-	if (!ffs_cache_must_tell(fence, relid, is_insert))
-		return;
-	xid = ffs_cache_own_xid();
-	bucket = bucket_of(hash);
 	begin_changes(p);
 	ffs_cache_note_writer(&bucket->writers, xid);
 	at = bucket->first;
@@ -1007,6 +1014,55 @@ ffs_cache_fence_key(TableFence *fence, Oid relid, uint64 hash, bool is_insert)
 		at = entry->next;
 	}
 	end_changes(p);
+}
+
+void
+ffs_cache_fence_waiting(void)
+{
+	uint64		xid;
+
+	if (nwaiting == 0)
+		return;
+	xid = ffs_cache_own_xid();
+	for (int i = 0; i < nwaiting; i++)
+	{
+		/* wherever that leads to by the time that it is looked at */
+		uint32		at = *(volatile uint32 *) &bucket_of(waiting[i])->first;
+
+		if (at != 0 && at <= nblocks)
+			ffs_compat_prefetch(block_at(partition_of(waiting[i]), at));
+	}
+	for (int i = 0; i < nwaiting; i++)
+		fence_hash(waiting[i], xid);
+	nwaiting = 0;
+}
+
+void
+ffs_cache_fence_at_once(void)
+{
+	ffs_cache_fence_waiting();
+	ending = true;
+}
+
+void
+ffs_cache_forget_waiting(void)
+{
+	nwaiting = 0;
+	ending = false;
+}
+
+void
+ffs_cache_fence_key(TableFence *fence, Oid relid, uint64 hash, bool is_insert)
+{
+	if (!ffs_cache_must_tell(fence, relid, is_insert))
+		return;
+	/* while it can still be assigned */
+	(void) ffs_cache_own_xid();
+	ffs_compat_prefetch(&shared->partitions[partition_of(hash)]);
+	ffs_compat_prefetch(bucket_of(hash));
+	waiting[nwaiting++] = hash;
+	if (nwaiting == FEW_KEYS || ending)
+		ffs_cache_fence_waiting();
 }
 
 /* Is it of the relation, or, of no relation, what the caller wants? */

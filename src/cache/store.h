@@ -87,7 +87,16 @@ extern bool ffs_cache_put(const StoreKey *key, Snapshot snapshot, const void *ro
 
 /* ---- writers; each is called before the change is made ---- */
 
-/* The row with a key of this hash changes.  is_insert: there is none now. */
+/*
+ * The row with a key of this hash changes.  is_insert: there is none now.  It
+ * is fenced by ffs_cache_fence_waiting at the latest, which comes before this
+ * backend looks anything up; before the transaction ends it is
+ * ffs_cache_fence_at_once, after which nothing waits any more; and when it has
+ * ended, ffs_cache_forget_waiting.
+ */
+extern void ffs_cache_fence_waiting(void);
+extern void ffs_cache_fence_at_once(void);
+extern void ffs_cache_forget_waiting(void);
 extern void ffs_cache_fence_key(TableFence *fence, Oid relid, uint64 hash, bool is_insert);
 /* Rows come whose keys are not told. */
 extern void ffs_cache_fence_inserts(TableFence *fence, Oid relid);

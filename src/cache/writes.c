@@ -366,6 +366,7 @@ xact_callback(XactEvent event, void *arg pg_attribute_unused())
 		case XACT_EVENT_PRE_COMMIT:
 		case XACT_EVENT_PRE_PREPARE:
 			fence_changed();
+			ffs_cache_fence_at_once();
 			break;
 		case XACT_EVENT_COMMIT:
 			/* others can see it, and have not been told */
@@ -375,6 +376,7 @@ xact_callback(XactEvent event, void *arg pg_attribute_unused())
 		case XACT_EVENT_PREPARE:
 			in_ddl = false;
 			ffs_cache_forget_fences();
+			ffs_cache_forget_waiting();
 			ffs_cache_flush_counters();
 			break;
 		default:

@@ -130,9 +130,38 @@ inline find_visible(snapshot, version)
 	od
 }
 
+/* a writer that tells its keys fences this one */
+inline fence_told(xid)
+{
+#ifdef PEEK
+#ifdef FENCE_UNSAID
+	atomic { !locked -> locked = true }
+#else
+	begin_changes();
+#endif
+	atomic { note(BUCKET, xid) }
+	there = false;
+#ifdef FENCE_UNSAID
+	locked = false
+#else
+	end_changes()
+#endif
+#elif !defined(LATE_FENCE)
+	atomic {
+		note(BUCKET, xid);
+#ifndef NO_REMOVE
+		there = false
+#endif
+	}
+#else
+	skip
+#endif
+}
+
 proctype Writer()
 {
 	byte xid;
+	bool fenced = false;
 	mtype kind;
 
 	if
@@ -144,33 +173,15 @@ proctype Writer()
 	fi;
 	atomic { xid = next_xid; next_xid++ }
 
-	/* the fence, before the change */
+	/* the fence */
 	atomic { !row_locked -> row_locked = true }
 	if
 	:: kind == told ->
-#ifdef PEEK
-#ifdef FENCE_UNSAID
-		atomic { !locked -> locked = true }
-#else
-		begin_changes();
-#endif
-		atomic { note(BUCKET, xid) }
-		there = false;
-#ifdef FENCE_UNSAID
-		locked = false
-#else
-		end_changes()
-#endif
-#elif !defined(LATE_FENCE)
-		atomic {
-			note(BUCKET, xid);
-#ifndef NO_REMOVE
-			there = false
-#endif
-		}
-#else
-		skip
-#endif
+		/* now, or when it is about to end */
+		if
+		:: fence_told(xid); fenced = true
+		:: true
+		fi
 	:: kind == untold_insert ->
 		if
 		:: gone[length - 1] ->
@@ -203,6 +214,7 @@ proctype Writer()
 	:: true
 	fi;
 	if
+	:: kind == told && !fenced -> fence_told(xid)
 	:: kind == whole ->
 		atomic {
 #ifndef NO_NOTE
