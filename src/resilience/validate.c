@@ -72,4 +72,6 @@ ffs_validate_identifier(PG_FUNCTION_ARGS)
 void
 ffs_validate_init(void)
 {
+	ffs_validate_hook_init();
+	ffs_validate_list_init();
 }

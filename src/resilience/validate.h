@@ -47,6 +47,7 @@ extern bool ffs_validate_parse(const char *text, List **statements, FfsParseFail
 #define FFS_TOKEN_IDENT		258
 #define FFS_TOKEN_FCONST	260
 #define FFS_TOKEN_SCONST	261
+#define FFS_TOKEN_OPERATOR	265
 #define FFS_TOKEN_ICONST	266
 #define FFS_TOKEN_KEYWORD	275
 
@@ -126,5 +127,15 @@ typedef enum FfsRelationKind
 } FfsRelationKind;
 
 extern FfsRelationKind ffs_validate_relation_kind(const RangeVar *rv);
+
+/* ---- what clients send ---- */
+
+#define FFS_CHECK_UNLISTED "unlisted"
+
+extern void ffs_validate_hook_init(void);
+extern void ffs_validate_list_init(void);
+
+/* May the session's role run it whatever was found?  What it may not is kept for ffs_validate_learn(). */
+extern bool ffs_validate_is_listed(Query *query, const char *text, const FfsFinding *finding);
 
 #endif							/* FFS_VALIDATE_H */

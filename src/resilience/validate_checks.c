@@ -226,7 +226,12 @@ examine_condition(Walk *walk, Node *node, bool leads)
 		return false;
 	check_stack_depth();
 	if (leads && is_idiom(node))
+	{
+		/* 't' = 'f' */
+		if (IsA(node, A_Expr) && is_string(((A_Expr *) node)->lexpr))
+			walk->ex->by_shape = false;
 		return false;
+	}
 	if (ffs_validate_is_constant(node))
 		return found(walk, "tautology", node, "A condition is the same for every row: it compares constants, or something with itself.");
 	if (ffs_validate_is_fixed(node))
@@ -555,7 +560,8 @@ examine_leftovers(Walk *walk, A_Expr *expr)
 
 	if (expr->kind != AEXPR_OP && expr->kind != AEXPR_LIKE && expr->kind != AEXPR_ILIKE && expr->kind != AEXPR_SIMILAR)
 		return false;
-	if (is_bare_string(expr->lexpr) && is_bare_string(expr->rexpr) && strcmp(op, "||") != 0 && walk->in_targets == 0)
+	if (is_bare_string(expr->lexpr) && is_bare_string(expr->rexpr) && strcmp(op, "||") != 0 && walk->in_targets == 0 &&
+		!is_idiom(node))
 		return found(walk, "concatenation", node, "An operator stands between two strings.");
 	if (expr->kind != AEXPR_OP)
 		return false;
@@ -793,6 +799,8 @@ examine_utility(Walk *walk, RawStmt *raw)
 			{
 				ListCell   *lc;
 
+				/* LANGUAGE 'c' is a string */
+				walk->ex->by_shape = false;
 				foreach(lc, ((CreateFunctionStmt *) node)->options)
 				{
 					DefElem    *option = lfirst_node(DefElem, lc);

@@ -224,5 +224,85 @@ SELECT n, ffs_validate_identifier(n) FROM unnest(ARRAY['users', 'Users', 'a b', 
 SELECT ffs_validate_identifier('');
 SELECT ffs_validate_identifier(repeat('x', 64));
 SELECT ffs_validate_identifier(repeat('é', 32));
+
+/* what clients send */
+SET client_min_messages = notice;
+CREATE TABLE validated (a integer, b text);
+INSERT INTO validated VALUES (1, 'x');
+SET ffstorage.validate_queries = 'maybe';
+SET ffstorage.validate_queries = warn;
+SELECT * FROM validated WHERE a = 2 OR 1=1;
+SET ffstorage.validate_queries = enforce;
+SELECT * FROM validated WHERE a = 1;
+SELECT * FROM validated WHERE a = 2 OR 1=1;
+SELECT * FROM validated WHERE a = 2 OR 2=2;
+SELECT * FROM validated WHERE b = '' OR 'é'='é';
+UPDATE validated SET b = 'y' WHERE a = 1 OR true;
+PREPARE unsafe AS SELECT * FROM validated WHERE a = $1 OR 1=1;
+PREPARE safe AS SELECT * FROM validated WHERE a = $1;
+EXECUTE safe(1);
+EXPLAIN (COSTS off) SELECT * FROM validated WHERE a = 2 OR 1=1;
+DECLARE c CURSOR FOR SELECT * FROM validated WHERE a = 2 OR 1=1;
+CREATE TABLE copied AS SELECT * FROM validated WHERE a = 2 OR 1=1;
+COPY (SELECT * FROM validated WHERE a = 2 OR 1=1) TO STDOUT;
+SELECT 1 \; SELECT 2;
+DO 'BEGIN END';
+/* numbers and strings that decide are looked at each time */
+SELECT 1 FROM validated WHERE a / 1 = 1;
+SELECT 1 FROM validated WHERE a / 0 = 1;
+SELECT count(*) FROM generate_series(1, 10);
+SELECT count(*) FROM generate_series(1, 10000000);
+SELECT 1 FROM validated WHERE 't' = 't';
+SELECT 1 FROM validated WHERE 'a' = 'a';
+CREATE FUNCTION pg_temp.f() RETURNS integer LANGUAGE 'sql' AS 'SELECT 1';
+CREATE FUNCTION pg_temp.f() RETURNS integer LANGUAGE 'c' AS 'SELECT 1';
+/* in a failed transaction too */
+BEGIN;
+SELECT * FROM validated WHERE a = 2 OR 1=1;
+SELECT 1;
+ROLLBACK -- to be sure
+;
+ROLLBACK;
+/* functions may do what they do */
+SET ffstorage.validate_queries = off;
+CREATE FUNCTION inside() RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT count(*) FROM validated WHERE a = 2 OR 1=1); END $$;
+SET ffstorage.validate_queries = enforce;
+SELECT inside();
+/* the list */
+SELECT ffs_validate_learn(current_user, 'SELECT * FROM validated WHERE a = 3 OR 4=4');
+SELECT ffs_validate_learn(current_user, 'select  *  from validated where a = 1 or 1=2');
+SELECT query, learned_by = current_user AS mine FROM ffs_allowed_queries;
+SELECT * FROM validated WHERE a = 2 OR 1=1;
+SELECT * FROM validated WHERE a = 2 OR 1=1 OR a = 3;
+SET ffstorage.validate_only_listed = on;
+SELECT * FROM validated WHERE a = 5 OR 6=6;
+SELECT * FROM validated;
+BEGIN;
+COMMIT;
+COMMIT \; SELECT 1;
+RESET ffstorage.validate_only_listed;
+RESET ffstorage.validate_queries;
+SELECT ffs_validate_forget(current_user);
+SET ffstorage.validate_queries = enforce;
+SELECT * FROM validated WHERE a = 2 OR 1=1;
+RESET ffstorage.validate_queries;
+SELECT ffs_validate_learn(NULL);
+SELECT ffs_validate_learn('no such role', 'SELECT 1');
+SELECT ffs_validate_learn(current_user, 'SELECT 1; SELECT 2');
+SELECT ffs_validate_learn(current_user, 'SELEC 1');
+SELECT ffs_validate_learn(current_user, 'SELECT a FROM no_such_table');
+SELECT ffs_validate_forget(NULL), ffs_validate_forget('no such role');
+CREATE ROLE regress_validate;
+SET ROLE regress_validate;
+SET ffstorage.validate_queries = off;
+SELECT ffs_validate_learn('regress_validate', 'SELECT 1');
+SELECT ffs_validate_forget('regress_validate');
+SELECT count(*) FROM ffs_allowed_queries;
+SELECT count(*) FROM ffs_unsafe_queries;
+SELECT ffs_is_safe_query('SELECT 1 OR true'), ffs_validate_identifier('a b'), ffs_validate_template('SELECT %s', '1');
+RESET ROLE;
+DROP ROLE regress_validate;
+DROP TABLE validated;
+DROP FUNCTION inside();
 DROP FUNCTION verdict(text);
 DROP EXTENSION ffstorage;
