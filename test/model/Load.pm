@@ -6,6 +6,7 @@ package Load;
 use strict;
 use warnings;
 use Exporter 'import';
+use List::Util qw(min);
 
 our @EXPORT_OK = qw(sow dice pick chunk);
 
@@ -66,8 +67,9 @@ sub compare_rows
 {
 	my ($name) = @_;
 	my $t = $tables{$name};
-	my $from = 1 + dice($t->{keys});
-	my $to = $from + pick(1, 5, 30, 100, 100, 200);
+	my $length = pick(1, 10, 50, 100, 200, 300);
+	my $from = 1 + dice($t->{keys} > $length ? $t->{keys} - $length / 2 : 10);
+	my $to = min($from + $length, $t->{keys} + 20);
 	my $condition = $t->{pair} ? "t.id = k AND t.part = 'x' || k % 3" : "t.id = $t->{cast}";
 
 	return <<SQL if dice(3);

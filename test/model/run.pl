@@ -132,6 +132,7 @@ max_prepared_transactions = @{[ $options{clients} * 4 + 4 ]}
 shared_preload_libraries = 'ffstorage'
 wal_level = replica
 fsync = off
+jit = off
 autovacuum_naptime = 1s
 log_min_messages = fatal
 include 'size.conf'
