@@ -47,6 +47,7 @@
 #include "utils/uuid.h"
 
 #include "base/base.h"
+#include "cache/fences.h"
 #include "cache/tables.h"
 #include "cache/warm.h"
 #include "tenancy/tenancy.h"
@@ -532,12 +533,38 @@ ffs_cache_is_bound_to_tenants(Relation rel, FfsTable *table)
 	return false;
 }
 
+/* Counts up with each change of the catalogs, before we hear of it. */
+static inline uint64
+rights_generation(void)
+{
+	static TableFence *own = NULL;
+	static TableFence *shared = NULL;
+
+	if (unlikely(own == NULL))
+	{
+		own = ffs_cache_table_fence(InvalidOid);
+		shared = ffs_cache_fence_of(InvalidOid, InvalidOid);
+	}
+	return ffs_cache_generation(own) + ffs_cache_generation(shared);
+}
+
+static inline bool
+is_judged(const CachedTable *known, Oid role)
+{
+	return known->role == role && known->role_epoch == role_epoch && known->rights == rights_generation();
+}
+
 static void
 judge_role(CachedTable *known, FfsTable *table, Oid role)
 {
-	uint64		epoch = role_epoch;
-	Relation	rel = table_open(table->relid, AccessShareLock);
+	uint64		rights = rights_generation();
+	uint64		epoch;
+	Relation	rel;
 
+	/* a query would hear of changes when it looks things up */
+	AcceptInvalidationMessages();
+	epoch = role_epoch;
+	rel = table_open(table->relid, AccessShareLock);
 	known->may_ask = pg_class_aclcheck(table->relid, role, ACL_SELECT) == ACLCHECK_OK &&
 		ffs_compat_may_use_namespace(RelationGetNamespace(rel), role);
 	known->by_tenant = check_enable_rls(table->relid, InvalidOid, true) == RLS_ENABLED;
@@ -546,6 +573,7 @@ judge_role(CachedTable *known, FfsTable *table, Oid role)
 	table_close(rel, AccessShareLock);
 	known->role = role;
 	known->role_epoch = epoch;
+	known->rights = rights;
 }
 
 bool
@@ -553,7 +581,7 @@ ffs_cache_is_known_to_answer(CachedTable *known)
 {
 	return (known->checked & STORE_ROWS) != 0 && known->cacheable && known->hashable && known->may_ask &&
 		known->generation == ffs_cache_generation(known->fence) &&
-		known->role == GetUserId() && known->role_epoch == role_epoch && (!known->by_tenant || row_security);
+		is_judged(known, GetUserId()) && (!known->by_tenant || row_security);
 }
 
 bool
@@ -563,7 +591,7 @@ ffs_cache_may_answer(CachedTable *known, FfsTable *table)
 
 	if (!ffs_cache_is_cacheable(known, table, STORE_ROWS))
 		return false;
-	if (unlikely(known->role != role || known->role_epoch != role_epoch))
+	if (unlikely(!is_judged(known, role)))
 		judge_role(known, table, role);
 	return known->may_ask && (!known->by_tenant || row_security);
 }

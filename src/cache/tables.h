@@ -57,6 +57,7 @@ typedef struct CachedTable
 	/* What one role may see, until roles change. */
 	Oid			role;
 	uint64		role_epoch;
+	uint64		rights;			/* the catalogs' generation */
 	bool		may_ask;		/* may the cache answer at all? */
 	bool		by_tenant;		/* only rows of its tenants */
 
