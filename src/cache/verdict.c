@@ -15,21 +15,17 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/sysattr.h"
 #include "access/table.h"
 #include "catalog/dependency.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_aggregate.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_depend.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "executor/functions.h"
-#include "funcapi.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/primnodes.h"
@@ -46,12 +42,11 @@
 #include "utils/rel.h"
 #include "utils/rls.h"
 #include "utils/syscache.h"
-#include "utils/typcache.h"
 #include "utils/varlena.h"
 
 #include "base/base.h"
 #include "cache/tables.h"
-#include "cache/verdict.h"
+#include "cache/verdict_walk.h"
 #include "registry/registry.h"
 #include "tenancy/tenancy.h"
 
@@ -113,20 +108,9 @@ static const char *const tenant_functions[] = {
 	"tenants_int8", "tenants_text", "tenants_uuid"
 };
 
-typedef struct Walk
-{
-	Verdict    *verdict;
-	Query	   *query;			/* that we are in */
-	List	   *moments;		/* locations of strings that may mean a moment */
-	List	   *functions;		/* whose bodies were walked */
-	int			depth;
-	Oid			temporaries;	/* the namespace of this session's, InvalidOid: there are none */
-} Walk;
 
-static bool walk(Node *node, Walk *context);
-
-static bool pg_attribute_printf(2, 3)
-refuse(Walk *context, const char *fmt,...)
+bool
+ffs_cache_refuse(Walk *context, const char *fmt,...)
 {
 	StringInfoData buf;
 
@@ -248,6 +232,7 @@ walk_body(Walk *context, Oid funcid, HeapTuple tuple, Node *call)
 {
 	Form_pg_proc proc = (Form_pg_proc) GETSTRUCT(tuple);
 	Walk		inner = *context;
+	Query	   *last = NULL;
 	List	   *queries;
 	ListCell   *lc;
 	Datum		datum;
@@ -256,10 +241,10 @@ walk_body(Walk *context, Oid funcid, HeapTuple tuple, Node *call)
 	if (list_member_oid(context->functions, funcid))
 		return false;
 	if (context->depth >= MAX_DEPTH)
-		return refuse(context, "Function %s is nested too deeply.", format_procedure(funcid));
+		return ffs_cache_refuse(context, "Function %s is nested too deeply.", format_procedure(funcid));
 	for (int i = 0; i < proc->pronargs; i++)
 		if (IsPolymorphicType(proc->proargtypes.values[i]) && !OidIsValid(get_call_expr_argtype(call, i)))
-			return refuse(context, "Of function %s it is not known what types it is called with.", format_procedure(funcid));
+			return ffs_cache_refuse(context, "Of function %s it is not known what types it is called with.", format_procedure(funcid));
 	inner.functions = lappend_oid(list_copy(context->functions), funcid);
 	inner.depth++;
 	inner.moments = NIL;
@@ -278,7 +263,8 @@ walk_body(Walk *context, Oid funcid, HeapTuple tuple, Node *call)
 			AcquireRewriteLocks(query, true, false);
 			foreach(rc, pg_rewrite_query(query))
 			{
-				if (walk(lfirst(rc), &inner))
+				last = lfirst_node(Query, rc);
+				if (ffs_cache_walk((Node *) last, &inner))
 					return true;
 			}
 		}
@@ -299,28 +285,29 @@ walk_body(Walk *context, Oid funcid, HeapTuple tuple, Node *call)
 				find_moments(raw->stmt, &inner);
 			foreach(rc, pg_analyze_and_rewrite_withcb(raw, source, (ParserSetupHook) sql_fn_parser_setup, info, NULL))
 			{
-				if (walk(lfirst(rc), &inner))
+				last = lfirst_node(Query, rc);
+				if (ffs_cache_walk((Node *) last, &inner))
 					return true;
 			}
 		}
 	}
 	/* tables and relations were added to what both share */
-	return false;
+	return ffs_cache_check_return(&inner, funcid, call, last);
 }
 
 /* Refuse a function that may give something else for the same input. */
-static bool
-check_function(Walk *context, Oid funcid, Node *call)
+bool
+ffs_cache_check_function(Walk *context, Oid funcid, Node *call)
 {
 	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(funcid));
 	Form_pg_proc proc;
 	bool		result = false;
 
 	if (!HeapTupleIsValid(tuple))
-		return refuse(context, "A function is gone.");
+		return ffs_cache_refuse(context, "A function is gone.");
 	proc = (Form_pg_proc) GETSTRUCT(tuple);
 	if (OidIsValid(context->temporaries) && proc->pronamespace == context->temporaries)
-		result = refuse(context, "Function %s is temporary.", format_procedure(funcid));
+		result = ffs_cache_refuse(context, "Function %s is temporary.", NameStr(proc->proname));
 	else if (proc->prokind == PROKIND_AGGREGATE && funcid >= FirstNormalObjectId)
 	{
 		HeapTuple	agg = SearchSysCache1(AGGFNOID, ObjectIdGetDatum(funcid));
@@ -334,13 +321,13 @@ check_function(Walk *context, Oid funcid, Node *call)
 			form->aggdeserialfn, form->aggmtransfn, form->aggminvtransfn, form->aggmfinalfn};
 
 			for (int i = 0; i < (int) lengthof(parts) && !result; i++)
-				result = OidIsValid(parts[i]) && check_function(context, parts[i], NULL);
+				result = OidIsValid(parts[i]) && ffs_cache_check_function(context, parts[i], NULL);
 		}
 		ReleaseSysCache(agg);
 	}
 	else if (proc->provolatile != PROVOLATILE_IMMUTABLE && !is_listed(proc) && !is_of_ours(funcid, proc) &&
 			 !(proc->provolatile == PROVOLATILE_STABLE && proc->pronamespace == PG_CATALOG_NAMESPACE &&
-			   is_among(NameStr(proc->proname), steady_functions, lengthof(steady_functions))))
+			   proc->prolang != SQLlanguageId && is_among(NameStr(proc->proname), steady_functions, lengthof(steady_functions))))
 	{
 		/* what runs as somebody else, or with other settings, would have to be looked at so */
 		if (proc->provolatile == PROVOLATILE_STABLE && proc->prolang == SQLlanguageId && !proc->prosecdef &&
@@ -349,7 +336,7 @@ check_function(Walk *context, Oid funcid, Node *call)
 		else
 		{
 			context->verdict->hint = "Pass what it gives as a parameter; or, if it only depends on its arguments and on managed tables that the query reads anyway, have a superuser add it to ffstorage.cache_functions.";
-			result = refuse(context, "Function %s is neither immutable nor listed.", format_procedure(funcid));
+			result = ffs_cache_refuse(context, "Function %s is neither immutable nor listed.", format_procedure(funcid));
 		}
 	}
 	ReleaseSysCache(tuple);
@@ -367,202 +354,7 @@ function_checker(Oid funcid, void *arg)
 {
 	FunctionCheck *check = arg;
 
-	return check_function(check->context, funcid, check->call);
-}
-
-/* ---- types ---- */
-
-static bool check_type(Walk *context, Oid type);
-
-static bool
-check_row(Walk *context, TupleDesc desc)
-{
-	for (int i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
-
-		if (!att->attisdropped && check_type(context, att->atttypid))
-			return true;
-	}
-	return false;
-}
-
-/* A function gives rows that have no type with a name. */
-static bool
-check_result(Walk *context, Node *call)
-{
-	TupleDesc	desc;
-
-	switch (get_expr_result_type(call, NULL, &desc))
-	{
-		case TYPEFUNC_COMPOSITE:
-		case TYPEFUNC_COMPOSITE_DOMAIN:
-			return check_row(context, desc);
-		default:
-			return false;
-	}
-}
-
-/* The same in FROM, where the query may say what the columns are. */
-static bool
-check_columns_of(Walk *context, RangeTblEntry *rte)
-{
-	ListCell   *lc;
-	ListCell   *tc;
-
-	foreach(lc, rte->functions)
-	{
-		RangeTblFunction *function = lfirst_node(RangeTblFunction, lc);
-
-		foreach(tc, function->funccoltypes)
-			if (check_type(context, lfirst_oid(tc)))
-				return true;
-	}
-	return false;
-}
-
-/* Names of these are written with their schema where others of the same name come first. */
-static bool
-is_name_of_ones_own(Oid type)
-{
-	return type == REGCLASSOID || type == REGTYPEOID || type == REGPROCEDUREOID || type == REGOPERATOROID;
-}
-
-/* What a type is made of, and how it becomes text and JSON. */
-static bool
-check_parts(Walk *context, Oid type, Form_pg_type form)
-{
-	Oid			element = get_element_type(type);
-	Oid			cast;
-	TupleDesc	desc;
-	bool		result;
-
-	if (OidIsValid(element))
-		return check_type(context, element);
-	switch (form->typtype)
-	{
-		case TYPTYPE_PSEUDO:
-			return false;
-		case TYPTYPE_DOMAIN:
-			return check_type(context, form->typbasetype);
-		case TYPTYPE_COMPOSITE:
-			desc = lookup_rowtype_tupdesc(type, -1);
-			result = check_row(context, desc);
-			ReleaseTupleDesc(desc);
-			return result;
-		case TYPTYPE_RANGE:
-			result = check_type(context, get_range_subtype(type));
-			break;
-		case TYPTYPE_MULTIRANGE:
-			result = check_type(context, get_multirange_range(type));
-			break;
-		default:
-			result = false;
-			break;
-	}
-	if (result || type < FirstNormalObjectId)
-		return result;
-	if (find_coercion_pathway(JSONOID, type, COERCION_EXPLICIT, &cast) == COERCION_PATH_FUNC &&
-		OidIsValid(cast) && check_function(context, cast, NULL))
-		return true;
-	return check_function(context, form->typoutput, NULL);
-}
-
-/*
- * Refuse values of a type that others do not know, or whose text, or JSON,
- * depends on more than the value.  Any value may become text: in the end each
- * is in a row that becomes jsonb.
- */
-static bool
-check_type(Walk *context, Oid type)
-{
-	HeapTuple	tuple;
-	Form_pg_type form;
-	bool		result;
-
-	if (list_member_oid(context->verdict->types, type))
-		return false;
-	context->verdict->types = lappend_oid(context->verdict->types, type);
-	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
-	if (!HeapTupleIsValid(tuple))
-		return refuse(context, "A type is gone.");
-	form = (Form_pg_type) GETSTRUCT(tuple);
-	if (OidIsValid(context->temporaries) && (form->typnamespace == context->temporaries || is_name_of_ones_own(type)))
-	{
-		context->verdict->hint = "This session has temporary objects, which others do not know.";
-		result = refuse(context, "It has a value of type %s.", format_type_be(type));
-	}
-	else
-		result = check_parts(context, type, form);
-	ReleaseSysCache(tuple);
-	return result;
-}
-
-/* The conditions of a domain are not in the tree. */
-static bool
-check_domain(Walk *context, Oid type)
-{
-	/* it stays with the context */
-	DomainConstraintRef *ref = palloc(sizeof(DomainConstraintRef));
-	ListCell   *lc;
-
-	InitDomainConstraintRef(type, ref, CurrentMemoryContext, false);
-	foreach(lc, ref->constraints)
-		if (walk((Node *) ((DomainConstraintState *) lfirst(lc))->check_expr, context))
-			return true;
-	return false;
-}
-
-/* Texts become values of this type while the query runs. */
-static bool
-check_input(Walk *context, Oid type)
-{
-	Oid			input;
-	Oid			ioparam;
-
-	getTypeInputInfo(type, &input, &ioparam);
-	return check_function(context, input, NULL);
-}
-
-static bool
-check_inputs(Walk *context, TableFunc *function)
-{
-	ListCell   *lc;
-
-	foreach(lc, function->coltypes)
-		if (check_type(context, lfirst_oid(lc)) || check_input(context, lfirst_oid(lc)))
-			return true;
-	return false;
-}
-
-/* Does an expression of this kind give a value?  Those that give no type that is new are left out. */
-static bool
-has_type(const Node *node)
-{
-	switch (nodeTag(node))
-	{
-		case T_Var:
-		case T_Const:
-		case T_Param:
-		case T_Aggref:
-		case T_WindowFunc:
-		case T_SubscriptingRef:
-		case T_FuncExpr:
-		case T_OpExpr:
-		case T_FieldSelect:
-		case T_FieldStore:
-		case T_RelabelType:
-		case T_CoerceViaIO:
-		case T_ArrayCoerceExpr:
-		case T_ConvertRowtypeExpr:
-		case T_CoerceToDomain:
-		case T_ArrayExpr:
-		case T_RowExpr:
-		case T_CaseTestExpr:
-			return true;
-		default:
-			return false;
-	}
+	return ffs_cache_check_function(check->context, funcid, check->call);
 }
 
 /* ---- relations ---- */
@@ -599,18 +391,18 @@ walk_relation(Walk *context, RangeTblEntry *rte)
 
 	context->verdict->relations = list_append_unique_oid(context->verdict->relations, rte->relid);
 	if (get_rel_persistence(rte->relid) == RELPERSISTENCE_TEMP)
-		return refuse(context, "%s is temporary.", get_rel_name(rte->relid));
+		return ffs_cache_refuse(context, "%s is temporary.", get_rel_name(rte->relid));
 	/* what a view is made of has entries of its own */
 	if (rte->relkind == RELKIND_VIEW)
 		return false;
 	if (rte->tablesample != NULL)
-		return refuse(context, "It takes a sample of %s.", ffs_base_relation_name(rte->relid));
+		return ffs_cache_refuse(context, "It takes a sample of %s.", ffs_base_relation_name(rte->relid));
 	table = ffs_registry_find(rte->relid);
 	root = table == NULL || table->relid == table->rootid ? table : ffs_registry_find(table->rootid);
 	if (root == NULL)
 	{
 		context->verdict->hint = "Only writes to managed tables are told to the cache: see ffs_manage().";
-		return refuse(context, "%s is not a managed table.", ffs_base_relation_name(rte->relid));
+		return ffs_cache_refuse(context, "%s is not a managed table.", ffs_base_relation_name(rte->relid));
 	}
 	if (!OidIsValid(user))
 		user = GetUserId();
@@ -630,7 +422,7 @@ walk_query(Walk *context, Query *query)
 	bool		result = false;
 
 	if (query->commandType != CMD_SELECT || query->hasModifyingCTE || query->rowMarks != NIL)
-		return refuse(context, "It does more than read.");
+		return ffs_cache_refuse(context, "It does more than read.");
 	context->query = query;
 	foreach(lc, query->rtable)
 	{
@@ -642,21 +434,21 @@ walk_query(Walk *context, Query *query)
 			/* 16 and later keep the view there */
 			context->verdict->relations = list_append_unique_oid(context->verdict->relations, rte->relid);
 		else if (rte->rtekind == RTE_NAMEDTUPLESTORE)
-			result = refuse(context, "It reads a transition table.");
+			result = ffs_cache_refuse(context, "It reads a transition table.");
 		else if (rte->rtekind == RTE_FUNCTION)
-			result = check_columns_of(context, rte);
+			result = ffs_cache_check_columns(context, rte);
 		if (result)
 			break;
 	}
-	result = result || query_tree_walker(query, walk, context, 0);
+	result = result || query_tree_walker(query, ffs_cache_walk, context, 0);
 	context->query = outer;
 	return result;
 }
 
 /* ---- the tree ---- */
 
-static bool
-walk(Node *node, Walk *context)
+bool
+ffs_cache_walk(Node *node, Walk *context)
 {
 	FunctionCheck check = {context, node};
 
@@ -678,7 +470,7 @@ walk(Node *node, Walk *context)
 					break;
 				default:
 					context->verdict->hint = "Pass the moment, or what else it is, as a parameter.";
-					return refuse(context, "It asks for the time, or for who has logged in.");
+					return ffs_cache_refuse(context, "It asks for the time, or for who has logged in.");
 			}
 			break;
 		case T_Param:
@@ -686,88 +478,50 @@ walk(Node *node, Walk *context)
 			if (((Param *) node)->paramtype == RECORDOID || ((Param *) node)->paramtype == RECORDARRAYOID)
 			{
 				context->verdict->hint = "Give the row a type that has a name.";
-				return refuse(context, "A parameter is a row of no named type.");
+				return ffs_cache_refuse(context, "A parameter is a row of no named type.");
 			}
 			break;
 		case T_FuncExpr:
-			if (((FuncExpr *) node)->funcresulttype == RECORDOID && check_result(context, node))
+			if (ffs_cache_check_defaults(context, (FuncExpr *) node) ||
+				(((FuncExpr *) node)->funcresulttype == RECORDOID && ffs_cache_check_result(context, node)))
 				return true;
 			break;
 		case T_CoerceToDomain:
-			if (check_domain(context, ((CoerceToDomain *) node)->resulttype))
+			if (ffs_cache_check_domain(context, ((CoerceToDomain *) node)->resulttype))
 				return true;
 			break;
 		case T_TableFunc:
-			if (check_inputs(context, (TableFunc *) node))
+			if (ffs_cache_check_inputs(context, (TableFunc *) node))
 				return true;
 			break;
 #if PG_VERSION_NUM >= 170000
 		case T_JsonExpr:
-			if (check_type(context, exprType(node)) || check_input(context, exprType(node)))
+			if (ffs_cache_check_type(context, exprType(node)) || ffs_cache_check_input(context, exprType(node)))
 				return true;
 			break;
 #endif
 		case T_NextValueExpr:
-			return refuse(context, "It takes numbers from a sequence.");
+			return ffs_cache_refuse(context, "It takes numbers from a sequence.");
 		case T_CurrentOfExpr:
-			return refuse(context, "It looks at a cursor.");
+			return ffs_cache_refuse(context, "It looks at a cursor.");
 		case T_Var:
 			if (((Var *) node)->varattno < 0 && ((Var *) node)->varattno != TableOidAttributeNumber)
-				return refuse(context, "It reads a system column.");
+				return ffs_cache_refuse(context, "It reads a system column.");
 			break;
 		case T_Const:
 			if (list_member_int(context->moments, ((Const *) node)->location) && has_moments(((Const *) node)->consttype))
 			{
 				context->verdict->hint = "Pass the moment as a parameter.";
-				return refuse(context, "A literal means the present time.");
+				return ffs_cache_refuse(context, "A literal means the present time.");
 			}
 			break;
 		default:
 			break;
 	}
 	if (check_functions_in_node(node, function_checker, &check) ||
-		(has_type(node) && check_type(context, exprType(node))))
+		(ffs_cache_has_type(node) && ffs_cache_check_type(context, exprType(node))))
 		return true;
-	return expression_tree_walker(node, walk, context);
-}
-
-/* ---- names that only this session knows ---- */
-
-Oid
-ffs_cache_temporaries(void)
-{
-	Oid			namespace;
-	Oid			toast;
-
-	GetTempNamespaceState(&namespace, &toast);
-	return namespace;
-}
-
-/*
- * Are there temporary objects of kinds that the walk does not look for, like
- * operators and text search configurations?
- */
-static bool
-has_odd_temporaries(Oid namespace)
-{
-	Relation	depend = table_open(DependRelationId, AccessShareLock);
-	ScanKeyData keys[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	bool		found = false;
-
-	ScanKeyInit(&keys[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(NamespaceRelationId));
-	ScanKeyInit(&keys[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(namespace));
-	scan = systable_beginscan(depend, DependReferenceIndexId, true, NULL, lengthof(keys), keys);
-	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		Oid			class = ((Form_pg_depend) GETSTRUCT(tuple))->classid;
-
-		found = class != RelationRelationId && class != TypeRelationId && class != ProcedureRelationId;
-	}
-	systable_endscan(scan);
-	table_close(depend, AccessShareLock);
-	return found;
+	return expression_tree_walker(node, ffs_cache_walk, context);
 }
 
 static void
@@ -850,10 +604,10 @@ examine(const char *query, int nparams, const Oid *param_types)
 	rewritten = pg_rewrite_query(analyzed);
 	if (list_length(rewritten) != 1)
 		not_read_only("Rules make several statements of it.");
-	if (OidIsValid(context.temporaries) && has_odd_temporaries(context.temporaries))
-		refuse(&context, "This session has temporary objects other than relations, types and functions.");
+	if (OidIsValid(context.temporaries) && ffs_cache_has_odd_temporaries(context.temporaries))
+		ffs_cache_refuse(&context, "This session has temporary objects other than relations, types and functions.");
 	else
-		walk(linitial(rewritten), &context);
+		ffs_cache_walk(linitial(rewritten), &context);
 	if (verdict->reason == NULL && verdict->tables == NIL)
 	{
 		verdict->reason = "It reads no table.";

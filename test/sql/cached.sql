@@ -305,6 +305,21 @@ CREATE AGGREGATE greatest_of(anyelement) (SFUNC = greater, STYPE = anyelement);
 SELECT look('SELECT greater(v, 5) FROM t WHERE id = 2');
 SELECT look('SELECT greatest_of(v) FROM t');
 
+/* arguments that are left out, and what functions in SQL give, cast */
+CREATE FUNCTION since(n integer, at timestamptz DEFAULT now()) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN at > '2000-01-01'; END $$;
+SELECT look('SELECT since(v) FROM t WHERE id = 2');
+SELECT look('SELECT since(v, ''2001-01-01'') FROM t WHERE id = 2');
+CREATE FUNCTION mood_integer(mood) RETURNS integer LANGUAGE plpgsql STABLE AS $$ BEGIN RETURN (SELECT v FROM plain); END $$;
+CREATE CAST (mood AS integer) WITH FUNCTION mood_integer(mood) AS ASSIGNMENT;
+CREATE FUNCTION cast_one() RETURNS integer LANGUAGE sql STABLE AS $$ SELECT 'good'::mood FROM t WHERE id = 2 $$;
+CREATE FUNCTION cast_rows() RETURNS TABLE (n integer) LANGUAGE sql STABLE BEGIN ATOMIC SELECT 'good'::mood FROM t WHERE id = 2; END;
+CREATE FUNCTION cast_records() RETURNS SETOF record LANGUAGE sql STABLE AS $$ SELECT 'good'::mood FROM t WHERE id = 2 $$;
+CREATE FUNCTION cast_kept(OUT a bigint, OUT b text) LANGUAGE sql STABLE AS $$ SELECT id, at FROM t WHERE id = 2 $$;
+SELECT look('SELECT cast_one()');
+SELECT look('SELECT * FROM cast_rows()');
+SELECT look('SELECT * FROM cast_records() AS (n integer)');
+SELECT look('SELECT (cast_kept()).*') ~ 'filled';
+
 /* functions of domains in literals and parameters run queries themselves */
 CREATE FUNCTION asks(integer) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
