@@ -76,6 +76,43 @@ check_cache(FfsHealthSink *sink)
 								  figures.used_bytes, figures.capacity_bytes), NULL);
 }
 
+/* ---- figures ---- */
+
+static void
+cache_figures(FfsFigureSink *sink)
+{
+	static const struct
+	{
+		const char *metric;
+		const char *help;
+	}			counters[N_COUNTERS] = {
+		[COUNT_HITS] = {"hits", "Rows, or their absence, given without a look into the tables."},
+		[COUNT_MISSES] = {"misses", "Rows that had to be read from their table."},
+		[COUNT_BYPASSED] = {"bypassed", "Look-ups that were left to a query."},
+		[COUNT_FILLS] = {"fills", "Rows that were put in."},
+		[COUNT_REFUSED] = {"refused", "Rows that were not put in, because something of them was changing."},
+		[COUNT_EVICTIONS] = {"evictions", "Entries that made room for others."},
+		[COUNT_INVALIDATIONS] = {"invalidations", "Entries that were taken out because they changed."},
+		[COUNT_RESULT_HITS] = {"result_hits", "Results of ffs_cached given without running the query."},
+		[COUNT_RESULT_MISSES] = {"result_misses", "Queries of ffs_cached that had to be run."},
+		[COUNT_RESULT_BYPASSED] = {"result_bypassed", "Queries of ffs_cached that cannot be cached."},
+		[COUNT_RESULT_FILLS] = {"result_fills", "Results that were put in."},
+		[COUNT_RESULT_REFUSED] = {"result_refused", "Results that were not put in."},
+		[COUNT_RESULT_WAITS] = {"result_waits", "Calls that waited for another one that ran the same query."},
+	};
+	StoreFigures figures;
+
+	if (!ffs_cache_store_ready())
+		return;
+	ffs_cache_figures(&figures);
+	for (int i = 0; i < N_COUNTERS; i++)
+		ffs_stats_figure(sink, FFS_COUNTER, counters[i].metric, "entries", counters[i].help,
+						 (double) figures.counters[i], NULL, NULL);
+	ffs_stats_figure(sink, FFS_GAUGE, "entries", "entries", "Rows and results in the cache.", (double) figures.entries, NULL, NULL);
+	ffs_stats_figure(sink, FFS_GAUGE, "used", "bytes", "Bytes in use.", (double) figures.used_bytes, NULL, NULL);
+	ffs_stats_figure(sink, FFS_GAUGE, "capacity", "bytes", "Bytes that there is room for.", (double) figures.capacity_bytes, NULL, NULL);
+}
+
 /* ---- settings ---- */
 
 static bool
@@ -136,6 +173,7 @@ ffs_cache_init(void)
 {
 	define_settings();
 	ffs_stats_register_check("cache", check_cache);
+	ffs_stats_register_figures("cache", cache_figures);
 	ffs_cache_cached_init();
 	ffs_cache_warm_init();
 	if (!process_shared_preload_libraries_in_progress)

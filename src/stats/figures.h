@@ -35,6 +35,7 @@ extern int	ffs_stats_max_tables;
 extern int	ffs_stats_max_tenants;
 extern int	ffs_stats_slow_operation;	/* ms; -1: off */
 extern int	ffs_stats_max_slow_operations;
+extern bool ffs_stats_metrics_tenants;
 
 /* ---- periods ---- */
 

@@ -45,6 +45,11 @@ ffs_stats_init(void)
 							"0 keeps every operation, -1 none.",
 							&ffs_stats_slow_operation, 1000, -1, INT_MAX,
 							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomBoolVariable("ffstorage.metrics_tenants",
+							 "Lets ffs_metrics show tenants by name.",
+							 "Each tenant makes five samples more.",
+							 &ffs_stats_metrics_tenants, false,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
 	define_size("ffstorage.max_tables",
 				"Number of tables that there is room to count operations for.",
 				"Counts for further tables are lost, and ffs_health says so.",

@@ -116,4 +116,23 @@ extern void ffs_stats_register_check(const char *check_name, FfsHealthCheck chec
 extern void ffs_stats_report(FfsHealthSink *sink, FfsHealthStatus status,
 							 const char *message, const char *details, const char *hint);
 
+/*
+ * Figures: a room registers a function that gives what it counts, each time
+ * it is asked, for ffs_stats and ffs_metrics.  `metric` is its name without
+ * the component; `unit` "bytes", "seconds" or what is counted; `help` a
+ * sentence; `label` and its value, or NULL.  In ffs_metrics its name is
+ * ffstorage_<component>_<metric>, with _bytes, _seconds and _total as needed.
+ */
+typedef enum FfsFigureKind
+{
+	FFS_COUNTER,				/* only grows */
+	FFS_GAUGE
+} FfsFigureKind;
+
+typedef struct FfsFigureSink FfsFigureSink;
+typedef void (*FfsFigures) (FfsFigureSink *sink);
+extern void ffs_stats_register_figures(const char *component, FfsFigures figures);
+extern void ffs_stats_figure(FfsFigureSink *sink, FfsFigureKind kind, const char *metric, const char *unit,
+							 const char *help, double value, const char *label, const char *label_value);
+
 #endif							/* FFS_STATS_H */

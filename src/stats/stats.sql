@@ -76,6 +76,22 @@ AS 'MODULE_PATHNAME' LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 30;
 COMMENT ON FUNCTION ffstorage.error_table() IS
 'the errors that only ffstorage knows; what the view ffs_errors shows';
 
+CREATE FUNCTION ffstorage.figures(
+    OUT component text, OUT metric text, OUT value double precision, OUT unit text, OUT kind text, OUT help text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME' LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 50;
+COMMENT ON FUNCTION ffstorage.figures() IS
+'what the cache, the breakers and their like count, for the view ffs_stats';
+
+CREATE FUNCTION ffstorage.metrics(OUT name text, OUT type text, OUT help text, OUT labels jsonb, OUT value double precision)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME' LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 1000;
+COMMENT ON FUNCTION ffstorage.metrics() IS
+'the figures in shared memory as samples, for the view ffs_metrics';
+
+REVOKE ALL ON FUNCTION ffstorage.figures(), ffstorage.metrics() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ffstorage.figures(), ffstorage.metrics() TO pg_monitor;
+
 REVOKE ALL ON FUNCTION ffstorage.stat_operations(), ffstorage.stat_violations(), ffstorage.stat_managed(),
     ffstorage.stat_since(), ffstorage.stat_tenants(), ffstorage.stat_errors(), ffstorage.slow_operations(),
     ffstorage.health_results() FROM PUBLIC;
@@ -168,7 +184,22 @@ FROM ffstorage.stat_operations() AS s,
                      ('rows', s.rows::double precision, 'rows'),
                      ('errors', s.errors::double precision, 'errors'),
                      ('mean', s.mean_ms, 'ms'),
-                     ('p95', s.p95_ms, 'ms')) AS m(metric, value, unit)
+                     ('p95', s.p95_ms, 'ms'),
+                     ('calls_5m', s.calls_5m::double precision, 'calls'),
+                     ('errors_5m', s.errors_5m::double precision, 'errors'),
+                     ('p95_5m', s.p95_ms_5m, 'ms')) AS m(metric, value, unit)
+UNION ALL
+SELECT 'errors', e.relid::pg_catalog.regclass, pg_catalog.concat_ws(' ', e.sqlstate, e.condition), e.calls::double precision, 'errors', NULL, NULL
+FROM ffstorage.stat_errors() AS e
+UNION ALL
+SELECT 'tenants', NULL, 'counted', pg_catalog.count(*)::double precision, 'tenants', NULL, NULL
+FROM ffstorage.stat_tenants() AS n
+UNION ALL
+SELECT 'slow', o.relid::pg_catalog.regclass, o.operation || '_latest', pg_catalog.max(o.duration_ms), 'ms', NULL, NULL
+FROM ffstorage.slow_operations() AS o GROUP BY o.relid, o.operation
+UNION ALL
+SELECT f.component, NULL, f.metric, f.value, f.unit, NULL, NULL
+FROM ffstorage.figures() AS f
 UNION ALL
 SELECT 'tenancy', v.relid::pg_catalog.regclass, 'violations', v.violations::double precision, 'violations', NULL, NULL
 FROM ffstorage.stat_violations() AS v
@@ -207,6 +238,63 @@ FROM ffstorage.health_results() AS h;
 COMMENT ON VIEW ffs_stats IS
 'figures and health on one page. Health rows have the severity 0 (healthy), 1 (degraded), 2 (unhealthy) or NULL (off) as value';
 COMMENT ON COLUMN ffs_stats.status IS 'healthy, degraded, unhealthy, off, or NULL where there is nothing to judge';
+
+CREATE VIEW ffs_metrics AS
+SELECT m.name, m.type, m.help, m.labels || b.labels AS labels, m.value
+FROM (SELECT m.name, m.type, m.help, m.labels, m.value
+      FROM ffstorage.metrics() AS m
+      UNION ALL
+      SELECT 'ffstorage_managed_tables', 'gauge', 'Managed tables.', '{}'::jsonb, pg_catalog.count(*)::double precision
+      FROM ffstorage.stat_managed() AS t
+      UNION ALL
+      SELECT 'ffstorage_history_bytes', 'gauge', 'Bytes of what stands beside a managed table.',
+             pg_catalog.jsonb_build_object('relation', pg_catalog.format('%I.%I', n.nspname, c.relname)), t.history_bytes::double precision
+      FROM ffstorage.stat_managed() AS t
+      JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) t.relid
+      JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+      WHERE t.history_bytes IS NOT NULL
+      UNION ALL
+      SELECT 'ffstorage_connections', 'gauge', 'Client connections.',
+             pg_catalog.jsonb_build_object('state', COALESCE(a.state, 'unknown')), pg_catalog.count(*)::double precision
+      FROM pg_catalog.pg_stat_activity AS a
+      WHERE a.backend_type OPERATOR(pg_catalog.=) 'client backend' GROUP BY a.state
+      UNION ALL
+      SELECT 'ffstorage_connections_max', 'gauge', 'The setting max_connections.', '{}',
+             pg_catalog.current_setting('max_connections')::double precision
+      UNION ALL
+      SELECT 'ffstorage_health_status', 'gauge', 'A health check''s worst result: 0 healthy, 1 degraded, 2 unhealthy.',
+             pg_catalog.jsonb_build_object('check', h.check_name),
+             pg_catalog.max(CASE h.status WHEN 'healthy' THEN 0 WHEN 'degraded' THEN 1 ELSE 2 END)::double precision
+      FROM ffstorage.health_results() AS h WHERE h.status OPERATOR(pg_catalog.<>) 'off' GROUP BY h.check_name) AS m,
+     (SELECT pg_catalog.jsonb_build_object('database', pg_catalog.current_database())) AS b(labels);
+COMMENT ON VIEW ffs_metrics IS
+'all figures and health as Prometheus has them, one row a sample: name, type (counter, gauge, histogram), help, labels, value, in base units. Tenants are left out unless ffstorage.metrics_tenants is on';
+
+CREATE FUNCTION ffs_metrics_text() RETURNS text
+LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    WITH samples AS MATERIALIZED (
+        SELECT m.*, row_number() OVER () AS n,
+               CASE WHEN m.type = 'histogram' THEN regexp_replace(m.name, '_(bucket|sum|count)$', '') ELSE m.name END AS family
+        FROM ffs_metrics AS m),
+    lines AS (
+        SELECT s.family, s.type, s.help, s.n,
+               s.name || COALESCE('{' || (
+                   SELECT string_agg(l.key || '="' || replace(replace(replace(l.value, E'\\', E'\\\\'), '"', E'\\"'), E'\n', E'\\n') || '"', ',' ORDER BY l.key)
+                   FROM jsonb_each_text(s.labels) AS l) || '}', '') || ' ' || s.value || E'\n' AS line
+        FROM samples AS s),
+    families AS (
+        SELECT l.family, '# HELP ' || l.family || ' ' || min(l.help) || E'\n# TYPE ' || l.family || ' ' || min(l.type) || E'\n'
+               || string_agg(l.line, '' ORDER BY l.n) AS block
+        FROM lines AS l GROUP BY l.family)
+    SELECT string_agg(f.block, '' ORDER BY f.family) FROM families AS f;
+END;
+COMMENT ON FUNCTION ffs_metrics_text() IS
+'ffs_metrics in the text format that Prometheus scrapes. For roles that may SELECT ffs_metrics';
+REVOKE ALL ON FUNCTION ffs_metrics_text() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ffs_metrics_text() TO pg_monitor;
+REVOKE ALL ON ffs_metrics FROM PUBLIC;
+GRANT SELECT ON ffs_metrics TO pg_monitor;
 
 REVOKE ALL ON ffs_stats, ffs_stat_operations, ffs_stats_since, ffs_stat_tenants, ffs_stat_errors, ffs_slow_operations, ffs_health FROM PUBLIC;
 GRANT SELECT ON ffs_stats, ffs_stat_operations, ffs_stats_since, ffs_stat_tenants, ffs_stat_errors, ffs_slow_operations, ffs_health TO pg_monitor;

@@ -159,18 +159,61 @@ FROM ffs_slow_operations,
                      percentile_disc(0.99) WITHIN GROUP (ORDER BY duration_ms) AS p99,
                      sum(duration_ms) AS total, min(duration_ms) AS min, max(duration_ms) AS max FROM ffs_slow_operations) e;
 
+-- ---- as Prometheus has them ----
+BEGIN;
+SELECT ffs_set_tenant('a');
+UPDATE figured SET n = 1 WHERE id = 3;
+COMMIT;
+UPDATE figured SET n = 5000 WHERE id = 3;
+SELECT DISTINCT name, type FROM ffs_metrics
+WHERE name LIKE ANY ('{ffstorage\_operation%,ffstorage\_error%,ffstorage\_tenant%,ffstorage\_info,ffstorage\_managed%,ffstorage\_history%,ffstorage\_health%,ffstorage\_connections}') ORDER BY name;
+SELECT name, labels - 'database' AS labels, value FROM ffs_metrics
+WHERE name IN ('ffstorage_operation_calls_total', 'ffstorage_operation_errors_total', 'ffstorage_errors_total') ORDER BY name, labels;
+-- names and labels are what Prometheus accepts, and each sample is there once
+SELECT count(*) AS bad FROM ffs_metrics, LATERAL jsonb_object_keys(labels) l
+WHERE name !~ '^ffstorage_[a-z0-9_]+$' OR l !~ '^[a-z_]+$' OR type NOT IN ('counter', 'gauge', 'histogram') OR help !~ '\.$'
+   OR type = 'counter' AND name !~ '_total$' OR value IS NULL;
+SELECT name, labels FROM ffs_metrics GROUP BY 1, 2 HAVING count(*) > 1;
+-- buckets only grow, up to the count
+SELECT bool_and(value >= before IS NOT FALSE) AS grows, bool_and(value = n) FILTER (WHERE le = 'Infinity') AS whole, count(*) FILTER (WHERE le = 'Infinity') AS infinite
+FROM (SELECT (labels->>'le')::float8 AS le, value, lag(value) OVER (PARTITION BY labels - 'le' ORDER BY (labels->>'le')::float8) AS before,
+             (SELECT c.value FROM ffs_metrics c WHERE c.name = 'ffstorage_operation_duration_seconds_count' AND c.labels = b.labels - 'le') AS n
+      FROM ffs_metrics b WHERE name = 'ffstorage_operation_duration_seconds_bucket') x;
+-- tenants only when asked for
+SET ffstorage.metrics_tenants = on;
+SELECT name, labels - 'database' AS labels FROM ffs_metrics WHERE labels ? 'tenant' ORDER BY name;
+RESET ffstorage.metrics_tenants;
+-- hostile names
+CREATE SCHEMA "a\b";
+CREATE TABLE "a\b"."x""<>&
+y" (id integer PRIMARY KEY);
+SELECT ffs_manage('"a\b"."x""<>&
+y"');
+INSERT INTO "a\b"."x""<>&
+y" VALUES (1);
+SELECT line FROM regexp_split_to_table(ffs_metrics_text(), '\n') line WHERE line LIKE '%operation_rows_total%' ORDER BY line;
+SELECT line FROM regexp_split_to_table(ffs_metrics_text(), '\n') line
+WHERE line <> '' AND line !~ '^# (HELP [a-z_0-9]+ .*\.|TYPE [a-z_0-9]+ (counter|gauge|histogram))$'
+  AND line !~ '^[a-z_0-9]+\{([a-z_]+="([^"\\]|\\["n\\])*",?)*\} [-+0-9.eE]+$';
+SELECT component, metric, value, unit FROM ffs_stats WHERE component = 'errors';
+
 -- ---- who may look ----
 CREATE ROLE regress_figures_watcher IN ROLE pg_monitor;
 CREATE ROLE regress_figures_nobody;
 SET ROLE regress_figures_watcher;
 SELECT (SELECT count(*) FROM ffs_stat_tenants) >= 0 AND (SELECT count(*) FROM ffs_stat_errors) >= 0
-   AND (SELECT count(*) FROM ffs_slow_operations) >= 0 AND (SELECT count(*) FROM ffs_stats_since) >= 0 AS ok;
+   AND (SELECT count(*) FROM ffs_slow_operations) >= 0 AND (SELECT count(*) FROM ffs_stats_since) >= 0
+   AND (SELECT count(*) FROM ffs_metrics) > 0 AND ffs_metrics_text() IS NOT NULL AS ok;
 SET ffstorage.slow_operation = 0;
 SET ROLE regress_figures_nobody;
 SELECT count(*) FROM ffs_stat_tenants;
 SELECT count(*) FROM ffs_stat_errors;
 SELECT count(*) FROM ffs_slow_operations;
 SELECT count(*) FROM ffs_stats_since;
+SELECT count(*) FROM ffs_metrics;
+SELECT ffs_metrics_text();
+SELECT count(*) FROM ffstorage.metrics();
+SELECT count(*) FROM ffstorage.figures();
 SELECT count(*) FROM ffstorage.stat_tenants();
 SELECT count(*) FROM ffstorage.stat_errors();
 SELECT count(*) FROM ffstorage.slow_operations();
@@ -185,6 +228,7 @@ SELECT count(*) FROM ffs_stat_tenants;
 SELECT count(*) FROM ffs_stat_errors;
 SELECT count(*) FROM ffs_slow_operations;
 SELECT ffs_unmanage_all();
+DROP SCHEMA "a\b" CASCADE;
 DROP TABLE figured CASCADE;
 DROP FUNCTION fail(), preloaded();
 DROP EXTENSION ffstorage;
