@@ -9,8 +9,10 @@
  *
  *		static Datum ffs_x_call(PG_FUNCTION_ARGS)
  *
- * which does the work.  The room that bounds calls sets ffs_base_call_watcher
- * while there is a bound, and runs the work itself.
+ * which does the work.  FFS_CALL_OF_ROWS(ffs_x) is for functions that return
+ * rows one by one and do all their work before the first.  The room that
+ * bounds calls sets ffs_base_call_watcher while there is a bound, and runs the
+ * work itself.
  *
  *-------------------------------------------------------------------------
  */
@@ -27,13 +29,16 @@ typedef Datum (*FfsCallWatcher) (FunctionCallInfo fcinfo, PGFunction work);
 /* NULL while nobody watches. */
 extern FfsCallWatcher ffs_base_call_watcher;
 
-#define FFS_CALL(name) \
+#define FFS_CALL(name) FFS_CALL_IF(name, true)
+#define FFS_CALL_OF_ROWS(name) FFS_CALL_IF(name, fcinfo->flinfo->fn_extra == NULL)
+
+#define FFS_CALL_IF(name, begins) \
 	static Datum name##_call(PG_FUNCTION_ARGS); \
 	PG_FUNCTION_INFO_V1(name); \
 	Datum \
 	name(PG_FUNCTION_ARGS) \
 	{ \
-		if (unlikely(ffs_base_call_watcher != NULL)) \
+		if (unlikely(ffs_base_call_watcher != NULL) && (begins)) \
 			return ffs_base_call_watcher(fcinfo, name##_call); \
 		return name##_call(fcinfo); \
 	} \

@@ -58,7 +58,7 @@
 #include "cache/verdict.h"
 #include "tenancy/tenancy.h"
 
-PG_FUNCTION_INFO_V1(ffs_cached);
+FFS_CALL_OF_ROWS(ffs_cached);
 
 /* So many queries are kept prepared in a session. */
 #define MAX_PREPARED 200
@@ -740,8 +740,8 @@ typedef struct FoundRows
 } FoundRows;
 
 /* ffs_cached(query text, ttl interval [, VARIADIC params "any"]) returns setof jsonb */
-Datum
-ffs_cached(PG_FUNCTION_ARGS)
+static Datum
+ffs_cached_call(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	FuncCallContext *context;

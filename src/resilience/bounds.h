@@ -6,6 +6,7 @@
  * calls.c		where a call begins and ends
  * timeout.c	how long it may take
  * admission.c	how many may run at once
+ * pace.c		and how soon after each other
  *
  *-------------------------------------------------------------------------
  */
@@ -21,8 +22,13 @@
 
 extern void ffs_resilience_calls_init(void);
 
-/* Run `work` as a call that is bounded by settings, and by `timeout` milliseconds where that is not 0. */
-extern Datum ffs_resilience_bounded_call(FunctionCallInfo fcinfo, PGFunction work, int timeout);
+/*
+ * Run `work` as a call that is bounded by settings, and by `timeout`
+ * milliseconds where that is not 0; `tenant` NULL where it is the
+ * transaction's.
+ */
+extern Datum ffs_resilience_bounded_call(FunctionCallInfo fcinfo, PGFunction work,
+										 int timeout, const char *tenant);
 
 /* A setting that bounds calls has changed. */
 extern void ffs_resilience_settings_changed(void);
@@ -42,5 +48,44 @@ extern bool ffs_resilience_timeout_made(const ErrorData *error);
 /* Turn it into query_timeout; the detail as a sentence, or NULL. */
 extern void ffs_resilience_timeout_describe(ErrorData *error, const char *detail);
 extern void ffs_resilience_timeout_stop(void);
+
+/* ---- admission.c ---- */
+
+/* ffstorage.max_running_per_tenant, 0: no limit */
+extern int	ffs_resilience_max_running;
+
+extern void ffs_resilience_admission_init(void);
+/* Wait until the call may run; error too_many_running. */
+extern void ffs_resilience_enter(const char *tenant);
+/* It has ended or failed, or its wait has; nothing if there was none. */
+extern void ffs_resilience_leave(void);
+
+/* ---- pace.c: with shared memory only ---- */
+
+/* The time that calls took, in microseconds, in the present span of time and in the one before. */
+typedef struct FfsUse
+{
+	int64		span;
+	uint64		now;
+	uint64		before;
+} FfsUse;
+
+/* ffstorage.pace_tenants */
+extern bool ffs_resilience_pace_tenants;
+
+/* No pause is longer, in microseconds. */
+#define LONGEST_PAUSE	1000000
+
+extern void ffs_resilience_pace_init(void);
+/* A call runs, the first of its queue now; it has ended, the last one. */
+extern void ffs_resilience_call_runs(bool first);
+extern void ffs_resilience_call_ended(bool last);
+/* See whether processors are short, if that was not done just now; may read a file. */
+extern void ffs_resilience_look_at_processors(int64 now);
+/*
+ * A call of the queue whose use this is has ended after `duration`, while `own`
+ * ran with it: how long, in microseconds, must the next one wait?  Mostly 0.
+ */
+extern int64 ffs_resilience_pause(FfsUse *use, uint32 own, bool over_limit, int64 duration, int64 now);
 
 #endif							/* FFS_RESILIENCE_BOUNDS_H */

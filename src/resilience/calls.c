@@ -25,7 +25,7 @@ least_bound(int a, int b)
 }
 
 Datum
-ffs_resilience_bounded_call(FunctionCallInfo fcinfo, PGFunction work, int timeout)
+ffs_resilience_bounded_call(FunctionCallInfo fcinfo, PGFunction work, int timeout, const char *tenant)
 {
 	MemoryContext context = CurrentMemoryContext;
 	const int	bound = least_bound(timeout, ffs_resilience_query_timeout);
@@ -38,12 +38,14 @@ ffs_resilience_bounded_call(FunctionCallInfo fcinfo, PGFunction work, int timeou
 	{
 		if (bound > 0)
 			ffs_resilience_timeout_start(bound);
+		ffs_resilience_enter(tenant);
 		result = work(fcinfo);
 		ffs_resilience_timeout_check();
 	}
 	PG_CATCH();
 	{
 		in_call = false;
+		ffs_resilience_leave();
 		if (geterrcode() == ERRCODE_QUERY_CANCELED)
 		{
 			ErrorData  *error;
@@ -64,6 +66,7 @@ ffs_resilience_bounded_call(FunctionCallInfo fcinfo, PGFunction work, int timeou
 	}
 	PG_END_TRY();
 	in_call = false;
+	ffs_resilience_leave();
 	ffs_resilience_timeout_stop();
 	return result;
 }
@@ -71,17 +74,18 @@ ffs_resilience_bounded_call(FunctionCallInfo fcinfo, PGFunction work, int timeou
 static Datum
 watch(FunctionCallInfo fcinfo, PGFunction work)
 {
-	return ffs_resilience_bounded_call(fcinfo, work, 0);
+	return ffs_resilience_bounded_call(fcinfo, work, 0, NULL);
 }
 
 void
 ffs_resilience_settings_changed(void)
 {
-	ffs_base_call_watcher = ffs_resilience_query_timeout > 0 ? watch : NULL;
+	ffs_base_call_watcher = ffs_resilience_query_timeout > 0 || ffs_resilience_max_running > 0 ? watch : NULL;
 }
 
 void
 ffs_resilience_calls_init(void)
 {
 	ffs_resilience_timeout_init();
+	ffs_resilience_admission_init();
 }

@@ -50,3 +50,25 @@ COMMENT ON PROCEDURE ffs_run(text, jsonb, integer, interval, interval, text, tex
 'runs a statement in a transaction of its own, in which isolation level, tenant, actor and metadata are set, and commits it; params has a value for each of $1, $2 and so on, and rows that it returns are dropped.
 Tried again, up to max_attempts in all, after a serialization failure, a deadlock, a lock timeout, and a foreign server that is lost: after a random wait of up to base_delay, doubled from attempt to attempt, 30 s at most. timeout bounds all of it; breaker is a circuit breaker that is asked before each attempt and told of it.
 Errors: retries_exhausted, query_timeout, breaker_open, 25001 inside a transaction block, 22004, 22023, 0A000; those of the statement as they are';
+
+CREATE FUNCTION ffstorage.admission(
+    OUT tenant text, OUT role oid, OUT running integer, OUT waiting integer, OUT most_waiting integer, OUT calls bigint,
+    OUT waited bigint, OUT wait_ms double precision, OUT refused bigint, OUT last_refused_at timestamptz)
+RETURNS SETOF record
+LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 100 AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION ffstorage.admission() IS
+'the tenants and roles of this database whose calls were counted; what the view ffs_stat_admission shows; no rows without shared memory';
+REVOKE ALL ON FUNCTION ffstorage.admission() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ffstorage.admission() TO pg_monitor;
+
+CREATE VIEW ffs_stat_admission AS
+SELECT a.tenant, r.rolname AS role, a.running, a.waiting, a.most_waiting, a.calls, a.waited, a.wait_ms, a.refused, a.last_refused_at
+FROM ffstorage.admission() AS a
+LEFT JOIN pg_catalog.pg_roles AS r ON r.oid OPERATOR(pg_catalog.=) a.role;
+COMMENT ON VIEW ffs_stat_admission IS
+'per tenant (or role, for calls without a tenant or with several) of this database, what became of calls while ffstorage.max_running_per_tenant limited them; since the server started, or since others took the place of an idle one. None without preload';
+COMMENT ON COLUMN ffs_stat_admission.running IS 'calls that run now; waiting: that wait; most_waiting: that ever waited at once';
+COMMENT ON COLUMN ffs_stat_admission.calls IS 'calls that ran; waited: those of them that waited first; wait_ms: how long all waits took together, those of refused calls too';
+COMMENT ON COLUMN ffs_stat_admission.refused IS 'calls that ended with too_many_running';
+REVOKE ALL ON ffs_stat_admission FROM PUBLIC;
+GRANT SELECT ON ffs_stat_admission TO pg_monitor;

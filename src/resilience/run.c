@@ -481,5 +481,6 @@ ffs_run(PG_FUNCTION_ARGS)
 {
 	check_context(fcinfo);
 	return ffs_resilience_bounded_call(fcinfo, run_call,
-									   PG_ARGISNULL(4) ? 0 : interval_argument(fcinfo, 4, "timeout"));
+									   PG_ARGISNULL(4) ? 0 : interval_argument(fcinfo, 4, "timeout"),
+									   text_argument(fcinfo, 7));
 }
