@@ -622,6 +622,32 @@ check_admission(FfsHealthSink *sink)
 						 psprintf("Calls that run now: %d; that wait: %d.", running, waiting), NULL);
 }
 
+static void
+figures(FfsFigureSink *sink)
+{
+	int			n;
+	Queue	   *copies = copy_queues(&n);
+	Queue		sum = {0};
+
+	if (shared == NULL)
+		return;
+	for (int i = 0; i < n; i++)
+	{
+		sum.running += copies[i].running;
+		sum.waiting += copies[i].waiting;
+		sum.calls += copies[i].calls;
+		sum.waited += copies[i].waited;
+		sum.wait_us += copies[i].wait_us;
+		sum.refused += copies[i].refused;
+	}
+	ffs_stats_figure(sink, FFS_GAUGE, "running", "calls", "Calls that run now, while calls of a tenant are limited.", sum.running, NULL, NULL);
+	ffs_stats_figure(sink, FFS_GAUGE, "waiting", "calls", "Calls that wait for others of their tenant.", sum.waiting, NULL, NULL);
+	ffs_stats_figure(sink, FFS_COUNTER, "calls", "calls", "Calls that ran.", (double) sum.calls, NULL, NULL);
+	ffs_stats_figure(sink, FFS_COUNTER, "waited", "calls", "Calls that waited before they ran.", (double) sum.waited, NULL, NULL);
+	ffs_stats_figure(sink, FFS_COUNTER, "wait", "seconds", "Time of all waits.", sum.wait_us / 1e6, NULL, NULL);
+	ffs_stats_figure(sink, FFS_COUNTER, "refused", "calls", "Calls that ended with too_many_running.", (double) sum.refused, NULL, NULL);
+}
+
 /* ---- opening ---- */
 
 static Size
@@ -673,11 +699,12 @@ ffs_resilience_admission_init(void)
 							 "Slows down a tenant that is over its limit while others want the processors.",
 							 "Off, ffstorage.max_running_per_tenant alone decides when a call may run.",
 							 &ffs_resilience_pace_tenants, true, PGC_SIGHUP, 0, NULL, NULL, NULL);
-	DefineCustomIntVariable("ffstorage.warn_admission_queue",
-							"So many calls that wait degrade health.",
-							"0 means that none do.",
-							&queue_warning, 20, 0, INT_MAX, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("ffstorage.health_admission_queue",
+							"Health is degraded when so many calls wait for others of their tenant.",
+							"0: however many wait.",
+							&queue_warning, 20, 0, INT_MAX, PGC_USERSET, 0, NULL, NULL, NULL);
 	ffs_stats_register_check("admission", check_admission);
+	ffs_stats_register_figures("admission", figures);
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	ffs_base_register_shmem("ffstorage admission", shmem_size, shmem_setup);

@@ -687,6 +687,30 @@ check_breakers(FfsHealthSink *sink)
 						 psprintf("This database has %d of them.", n), NULL);
 }
 
+static void
+figures(FfsFigureSink *sink)
+{
+	int64		now = ffs_resilience_monotonic();
+	int			n;
+	Breaker    *copies = copy_breakers(&n);
+
+	for (int i = 0; i < n; i++)
+	{
+		const Breaker *b = &copies[i];
+
+		ffs_stats_figure(sink, FFS_GAUGE, "state", "state", "0: closed, 1: half-open, 2: open.",
+						 !b->open ? 0 : is_half_open(b, now) ? 1 : 2, "breaker", b->name);
+		ffs_stats_figure(sink, FFS_COUNTER, "calls", "calls", "Calls that were let go.",
+						 (double) b->calls, "breaker", b->name);
+		ffs_stats_figure(sink, FFS_COUNTER, "rejected", "calls", "Calls that were turned away.",
+						 (double) b->rejected, "breaker", b->name);
+		ffs_stats_figure(sink, FFS_COUNTER, "failed", "calls", "Failures that were reported.",
+						 (double) b->failed, "breaker", b->name);
+		ffs_stats_figure(sink, FFS_COUNTER, "opened", "times", "How often it opened.",
+						 (double) b->times_opened, "breaker", b->name);
+	}
+}
+
 /* ---- opening ---- */
 
 static Size
@@ -737,6 +761,7 @@ ffs_resilience_breaker_init(void)
 							process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SIGHUP,
 							0, NULL, NULL, NULL);
 	ffs_stats_register_check("breakers", check_breakers);
+	ffs_stats_register_figures("breakers", figures);
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	ffs_base_register_shmem("ffstorage breakers", shmem_size, shmem_setup);

@@ -31,6 +31,7 @@ static const char *const preload_hint =
 /* ---- thresholds ---- */
 
 static double error_rate = 5.0; /* percent; five times that is unhealthy */
+static int	connections_used = 80;
 static int	prepared_age = 3600;	/* seconds */
 static int	transaction_time = 3600;	/* seconds */
 static int	transaction_age = 1000000000;	/* 1.6 times that is unhealthy */
@@ -127,9 +128,11 @@ check_version(FfsHealthSink *sink)
 static FfsHealthStatus
 pressure(int64 used, int64 available)
 {
-	if (used * 100 >= available * 95)
+	int			unhealthy = connections_used + (100 - connections_used) * 3 / 4;
+
+	if (used * 100 >= available * unhealthy)
 		return FFS_UNHEALTHY;
-	if (used * 100 >= available * 80)
+	if (used * 100 >= available * connections_used)
 		return FFS_DEGRADED;
 	return FFS_HEALTHY;
 }
@@ -158,16 +161,16 @@ check_connections(FfsHealthSink *sink)
 	SPI_finish();
 
 	/* Databases and roles that come near to limits of their own. */
-	ffs_stats_query("SELECT 'Database', d.datname::text, count(*), d.datconnlimit::int8 "
+	ffs_stats_query(psprintf("SELECT 'Database', d.datname::text, count(*), d.datconnlimit::int8 "
 		  "FROM pg_stat_get_activity(NULL) a JOIN pg_database d ON d.oid = a.datid "
 		  "WHERE a.backend_type = 'client backend' AND d.datconnlimit > 0 "
-		  "GROUP BY 2, 4 HAVING count(*) * 100 >= d.datconnlimit::int8 * 80 "
+		  "GROUP BY 2, 4 HAVING count(*) * 100 >= d.datconnlimit::int8 * %d "
 		  "UNION ALL "
 		  "SELECT 'Role', r.rolname::text, count(*), r.rolconnlimit::int8 "
 		  "FROM pg_stat_get_activity(NULL) a JOIN pg_authid r ON r.oid = a.usesysid "
 		  "WHERE a.backend_type = 'client backend' AND r.rolconnlimit > 0 AND NOT r.rolsuper "
-		  "GROUP BY 2, 4 HAVING count(*) * 100 >= r.rolconnlimit::int8 * 80 "
-		  "ORDER BY 1, 2");
+		  "GROUP BY 2, 4 HAVING count(*) * 100 >= r.rolconnlimit::int8 * %d "
+		  "ORDER BY 1, 2", connections_used, connections_used));
 	for (uint64 i = 0; i < SPI_processed; i++)
 		ffs_stats_report(sink, pressure(ffs_stats_int_of(i, 3), ffs_stats_int_of(i, 4)),
 						 "connections are nearly used up",
@@ -416,6 +419,10 @@ define_settings(void)
 							 "Health is degraded when so many percent of operations fail.",
 							 "In the last 5 minutes; unhealthy at five times that.",
 							 &error_rate, 5.0, 0.0, 100.0, PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("ffstorage.health_connections",
+							"Health is degraded when so many percent of connections are in use.",
+							"Of those that are not reserved, and of a database's or role's limit; unhealthy when three quarters of the rest are, too.",
+							&connections_used, 80, 1, 100, PGC_USERSET, 0, NULL, NULL, NULL);
 	ffs_stats_define_threshold("ffstorage.health_prepared_age",
 							   "Health is degraded when a prepared transaction is older.", NULL,
 							   &prepared_age, 3600, 0, GUC_UNIT_S);
