@@ -466,7 +466,10 @@ ffs_cache_walk(Node *node, Walk *context)
 				case SVFOP_USER:
 					/* of a body that runs as its owner, too: the key has the role */
 				case SVFOP_CURRENT_CATALOG:
+					break;
 				case SVFOP_CURRENT_SCHEMA:
+					if (OidIsValid(context->temporaries))
+						return ffs_cache_refuse(context, "It asks for a schema that may be this session's own.");
 					break;
 				default:
 					context->verdict->hint = "Pass the moment, or what else it is, as a parameter.";
@@ -484,10 +487,6 @@ ffs_cache_walk(Node *node, Walk *context)
 		case T_FuncExpr:
 			if (ffs_cache_check_defaults(context, (FuncExpr *) node) ||
 				(((FuncExpr *) node)->funcresulttype == RECORDOID && ffs_cache_check_result(context, node)))
-				return true;
-			break;
-		case T_CoerceToDomain:
-			if (ffs_cache_check_domain(context, ((CoerceToDomain *) node)->resulttype))
 				return true;
 			break;
 		case T_TableFunc:

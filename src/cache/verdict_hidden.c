@@ -149,6 +149,21 @@ is_name_of_ones_own(Oid type)
 	return type == REGCLASSOID || type == REGTYPEOID || type == REGPROCEDUREOID || type == REGOPERATOROID;
 }
 
+/* The conditions of a domain are not in the tree; literals of rows and arrays of it have met them before. */
+static bool
+check_domain(Walk *context, Oid type)
+{
+	/* it stays with the context */
+	DomainConstraintRef *ref = palloc(sizeof(DomainConstraintRef));
+	ListCell   *lc;
+
+	InitDomainConstraintRef(type, ref, CurrentMemoryContext, false);
+	foreach(lc, ref->constraints)
+		if (ffs_cache_walk((Node *) ((DomainConstraintState *) lfirst(lc))->check_expr, context))
+			return true;
+	return false;
+}
+
 /* What a type is made of, and how it becomes text and JSON. */
 static bool
 check_parts(Walk *context, Oid type, Form_pg_type form)
@@ -165,7 +180,7 @@ check_parts(Walk *context, Oid type, Form_pg_type form)
 		case TYPTYPE_PSEUDO:
 			return false;
 		case TYPTYPE_DOMAIN:
-			return ffs_cache_check_type(context, form->typbasetype);
+			return check_domain(context, type) || ffs_cache_check_type(context, form->typbasetype);
 		case TYPTYPE_COMPOSITE:
 			desc = lookup_rowtype_tupdesc(type, -1);
 			result = check_row(context, desc);
@@ -217,21 +232,6 @@ ffs_cache_check_type(Walk *context, Oid type)
 		result = check_parts(context, type, form);
 	ReleaseSysCache(tuple);
 	return result;
-}
-
-/* The conditions of a domain are not in the tree. */
-bool
-ffs_cache_check_domain(Walk *context, Oid type)
-{
-	/* it stays with the context */
-	DomainConstraintRef *ref = palloc(sizeof(DomainConstraintRef));
-	ListCell   *lc;
-
-	InitDomainConstraintRef(type, ref, CurrentMemoryContext, false);
-	foreach(lc, ref->constraints)
-		if (ffs_cache_walk((Node *) ((DomainConstraintState *) lfirst(lc))->check_expr, context))
-			return true;
-	return false;
 }
 
 /* Texts become values of this type while the query runs. */
@@ -295,7 +295,7 @@ check_cast(Walk *context, Oid from, Oid to)
 
 	if (IsBinaryCoercible(from, to))
 		return false;
-	if (get_typtype(to) == TYPTYPE_DOMAIN && ffs_cache_check_domain(context, to))
+	if (ffs_cache_check_type(context, to))
 		return true;
 	switch (find_coercion_pathway(to, from, COERCION_ASSIGNMENT, &function))
 	{

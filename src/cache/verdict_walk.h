@@ -41,7 +41,6 @@ extern bool ffs_cache_has_type(const Node *node);
 extern bool ffs_cache_check_type(Walk *context, Oid type);
 extern bool ffs_cache_check_input(Walk *context, Oid type);
 extern bool ffs_cache_check_inputs(Walk *context, TableFunc *function);
-extern bool ffs_cache_check_domain(Walk *context, Oid type);
 extern bool ffs_cache_check_defaults(Walk *context, FuncExpr *call);
 extern bool ffs_cache_check_result(Walk *context, Node *call);
 extern bool ffs_cache_check_columns(Walk *context, RangeTblEntry *rte);

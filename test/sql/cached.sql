@@ -277,6 +277,7 @@ SELECT count(*) FROM ffs_cached('SELECT $1, id FROM t', NULL, 1::tiny);
 SELECT look('SELECT tableoid::regclass AS of FROM t WHERE id = 2');
 SELECT look('SELECT count(*) FROM t WHERE tableoid = ''t''::regclass');
 SELECT look('SELECT count(*) FROM t WHERE to_tsvector(''simple'', s) @@ to_tsquery(''simple'', ''s2'')');
+SELECT look('SELECT current_schema FROM t WHERE id = 2');
 CREATE OPERATOR pg_temp.+ (FUNCTION = int4mi, LEFTARG = integer, RIGHTARG = integer);
 SELECT look('SELECT v OPERATOR(pg_temp.+) 1 FROM t WHERE id = 2');
 DISCARD TEMP;
@@ -293,6 +294,8 @@ SELECT look('SELECT ROW(ARRAY[''good''::mood])::moody AS m FROM t WHERE id = 2')
 CREATE FUNCTION is_few(integer) RETURNS boolean LANGUAGE plpgsql STABLE AS $$ BEGIN RETURN $1 < (SELECT 10 * v FROM plain); END $$;
 CREATE DOMAIN of_few AS integer CHECK (VALUE > 0) CHECK (is_few(VALUE));
 SELECT look('SELECT v::of_few FROM t WHERE id = 2');
+CREATE TYPE of_fews AS (a of_few[]);
+SELECT look('SELECT ''({2})''::of_fews FROM t WHERE id = 2');
 CREATE DOMAIN positive AS integer NOT NULL CHECK (VALUE > 0);
 SELECT look('SELECT v::positive FROM t WHERE id = 2');
 SELECT count(*) FROM ffs_cached('SELECT x.at FROM t, XMLTABLE(''/r'' PASSING ''<r>now</r>'' COLUMNS at timestamptz PATH ''.'') x');
@@ -321,7 +324,7 @@ SELECT look('SELECT * FROM cast_records() AS (n integer)');
 SELECT look('SELECT (cast_kept()).*') ~ 'filled';
 
 /* functions of domains in literals and parameters run queries themselves */
-CREATE FUNCTION asks(integer) RETURNS boolean LANGUAGE plpgsql AS $$
+CREATE FUNCTION asks(integer) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
 	PERFORM ffs_cached(format('SELECT %s FROM t', i)) FROM generate_series(1, 300) i;
 	RETURN true;
