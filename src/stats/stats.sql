@@ -296,6 +296,13 @@ GRANT EXECUTE ON FUNCTION ffs_metrics_text() TO pg_monitor;
 REVOKE ALL ON ffs_metrics FROM PUBLIC;
 GRANT SELECT ON ffs_metrics TO pg_monitor;
 
+CREATE FUNCTION ffs_report() RETURNS text
+AS 'MODULE_PATHNAME' LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION ffs_report() IS
+'figures and health as one HTML page that needs nothing from elsewhere: save it with psql -XAtc "SELECT ffs_report()" > report.html. For roles that may SELECT ffs_stats';
+REVOKE ALL ON FUNCTION ffs_report() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ffs_report() TO pg_monitor;
+
 REVOKE ALL ON ffs_stats, ffs_stat_operations, ffs_stats_since, ffs_stat_tenants, ffs_stat_errors, ffs_slow_operations, ffs_health FROM PUBLIC;
 GRANT SELECT ON ffs_stats, ffs_stat_operations, ffs_stats_since, ffs_stat_tenants, ffs_stat_errors, ffs_slow_operations, ffs_health TO pg_monitor;
 GRANT SELECT ON ffs_errors TO PUBLIC;

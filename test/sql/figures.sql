@@ -197,13 +197,36 @@ WHERE line <> '' AND line !~ '^# (HELP [a-z_0-9]+ .*\.|TYPE [a-z_0-9]+ (counter|
   AND line !~ '^[a-z_0-9]+\{([a-z_]+="([^"\\]|\\["n\\])*",?)*\} [-+0-9.eE]+$';
 SELECT component, metric, value, unit FROM ffs_stats WHERE component = 'errors';
 
+-- ---- the page ----
+SET application_name = '<img src=x onerror="alert(1)">';
+SET ffstorage.slow_operation = 0;
+BEGIN;
+SELECT ffs_set_tenant('<b>''&');
+SET LOCAL ffstorage.actor = '"><script>alert(1)</script>';
+UPDATE figured SET n = 1 WHERE id = 0;
+COMMIT;
+RESET ffstorage.slow_operation;
+CREATE TABLE page AS SELECT ffs_report() AS html;
+SELECT html LIKE '<!DOCTYPE html>%</html>_' AS whole,
+       html ~ '<script|<img|<b>''|onerror="|src="|href=|url\(|@import' AS open,
+       html LIKE '%&lt;img src=x onerror=&quot;alert(1)&quot;&gt;%' = preloaded() AS application,
+       html LIKE '%&quot;&gt;&lt;script&gt;alert(1)&lt;/script&gt;%' = preloaded() AS actor,
+       html LIKE '%<td class="w">&lt;b&gt;&#39;&amp;</td>%' = preloaded() AS tenant
+FROM page;
+-- it is XML, but for what HTML leaves open
+SELECT xml_is_well_formed_document(regexp_replace(html, '<!DOCTYPE html>|<meta [^>]*>|&(rarr|middot);', '', 'g')) AS well_formed FROM page;
+SELECT count(*) AS sections FROM page, LATERAL regexp_matches(html, '<section>', 'g');
+DROP TABLE page;
+RESET application_name;
+
 -- ---- who may look ----
 CREATE ROLE regress_figures_watcher IN ROLE pg_monitor;
 CREATE ROLE regress_figures_nobody;
 SET ROLE regress_figures_watcher;
 SELECT (SELECT count(*) FROM ffs_stat_tenants) >= 0 AND (SELECT count(*) FROM ffs_stat_errors) >= 0
    AND (SELECT count(*) FROM ffs_slow_operations) >= 0 AND (SELECT count(*) FROM ffs_stats_since) >= 0
-   AND (SELECT count(*) FROM ffs_metrics) > 0 AND ffs_metrics_text() IS NOT NULL AS ok;
+   AND (SELECT count(*) FROM ffs_metrics) > 0 AND ffs_metrics_text() IS NOT NULL
+   AND ffs_report() IS NOT NULL AS ok;
 SET ffstorage.slow_operation = 0;
 SET ROLE regress_figures_nobody;
 SELECT count(*) FROM ffs_stat_tenants;
@@ -212,6 +235,7 @@ SELECT count(*) FROM ffs_slow_operations;
 SELECT count(*) FROM ffs_stats_since;
 SELECT count(*) FROM ffs_metrics;
 SELECT ffs_metrics_text();
+SELECT ffs_report();
 SELECT count(*) FROM ffstorage.metrics();
 SELECT count(*) FROM ffstorage.figures();
 SELECT count(*) FROM ffstorage.stat_tenants();
