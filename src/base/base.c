@@ -45,7 +45,7 @@ typedef struct ShmemPart
 	FfsShmemSetup setup;
 } ShmemPart;
 
-#define MAX_SHMEM_PARTS 16
+#define MAX_SHMEM_PARTS 32
 
 FfsCallWatcher ffs_base_call_watcher = NULL;
 

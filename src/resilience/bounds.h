@@ -30,6 +30,18 @@ extern void ffs_resilience_calls_init(void);
 extern Datum ffs_resilience_bounded_call(FunctionCallInfo fcinfo, PGFunction work,
 										 int timeout, const char *tenant);
 
+/* What is counted, in all databases, since the server started. */
+typedef enum FfsCallEvent
+{
+	FFS_CALL_TIMED_OUT,			/* query_timeout */
+	FFS_CALL_RUN,				/* calls of ffs_run, ... */
+	FFS_CALL_ATTEMPT,			/* their attempts, ... */
+	FFS_CALL_EXHAUSTED,			/* retries_exhausted */
+	FFS_NCALL_EVENTS
+} FfsCallEvent;
+
+extern void ffs_resilience_count(FfsCallEvent event);
+
 /* A setting that bounds calls has changed. */
 extern void ffs_resilience_settings_changed(void);
 

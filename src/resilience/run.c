@@ -346,6 +346,7 @@ describe_last(const Run *run, const ErrorData *last)
 static void
 raise_exhausted(const Run *run, const ErrorData *last)
 {
+	ffs_resilience_count(FFS_CALL_EXHAUSTED);
 	ereport(ERROR,
 			(errcode(FFS_ERRCODE_RETRIES_EXHAUSTED),
 			 run->max_attempts == 1 ? errmsg("statement failed in its only attempt") :
@@ -416,6 +417,7 @@ try_statement(Run *run)
 
 		ask_breaker(run, last);
 		run->attempt++;
+		ffs_resilience_count(FFS_CALL_ATTEMPT);
 		error = do_statement(run);
 		if (error == NULL)
 		{
@@ -455,6 +457,7 @@ run_call(PG_FUNCTION_ARGS)
 	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	read_arguments(fcinfo, &run);
+	ffs_resilience_count(FFS_CALL_RUN);
 	PG_TRY();
 	{
 		try_statement(&run);

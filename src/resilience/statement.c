@@ -162,7 +162,7 @@ structure_value(JsonbValue *value, Oid type, bool *isnull)
 	object = pushJsonbValue(&state, WJB_END_OBJECT, NULL);
 	arg = JsonbPGetDatum(JsonbValueToJsonb(object));
 	rc = SPI_execute_with_args(psprintf("SELECT r.value FROM pg_catalog.jsonb_to_record($1) AS r (value %s)",
-										format_type_extended(type, -1, FORMAT_TYPE_FORCE_QUALIFY)),
+										format_type_extended(type, -1, FORMAT_TYPE_FORCE_QUALIFY | FORMAT_TYPE_TYPEMOD_GIVEN)),
 							   1, &argtype, &arg, NULL, true, 1);
 	if (rc != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "unexpected result %s of reading a parameter", SPI_result_code_string(rc));

@@ -65,6 +65,7 @@ ffs_resilience_timeout_made(const ErrorData *error)
 void
 ffs_resilience_timeout_describe(ErrorData *error, const char *detail)
 {
+	ffs_resilience_count(FFS_CALL_TIMED_OUT);
 	error->sqlerrcode = FFS_ERRCODE_QUERY_TIMEOUT;
 	error->message = psprintf("canceling call due to query timeout");
 	error->detail = detail != NULL ? pstrdup(detail) :

@@ -36,6 +36,10 @@ CREATE TABLE typed (p positive, c pair, j json, r int4range, n numeric);
 CALL ffs_run('INSERT INTO typed VALUES ($1, $2, $3, $4, $5)', '[1, {"a": 1, "b": "x y"}, {"k": [true]}, "[1,5)", 12345678901234567890.123]');
 CALL ffs_run('INSERT INTO typed (p) VALUES ($1)', '[-1]');
 SELECT * FROM typed;
+CREATE TABLE arrays (a bpchar[], b bit varying[], c varchar(3)[]);
+CALL ffs_run('INSERT INTO arrays VALUES ($1, $2, $3)', '[["abc"], ["101"], ["abc", null]]');
+CALL ffs_run('INSERT INTO arrays VALUES ($1, $2, $3)', '[["abc"], ["101"], ["abcd"]]');
+SELECT * FROM arrays;
 
 -- errors of the statement as they are, with the place in its own text
 CALL ffs_run('INSERT INTO kept (id) VALUES (1)');
