@@ -7,6 +7,7 @@
  *		validate_template.c	values pasted into a template: is the shape the same?
  *		validate_checks.c	the marks of an injection in one finished text
  *		validate_fixed.c	conditions that do not depend on the row
+ *		validate_union.c	set operations that were pasted together
  *		validate_names.c	functions and relations that attacks reach for
  *		validate_text.c		comments, and verdicts that numbers cannot change
  *		validate_hook.c		what a role's clients send: ffstorage.validate_queries
@@ -101,6 +102,15 @@ extern bool ffs_validate_comments(FfsExamination *ex);
 extern bool ffs_validate_is_constant(Node *node);
 /* The same, or made of what is alike for every row and every parameter. */
 extern bool ffs_validate_is_fixed(Node *node);
+
+/* small questions: is it this operator, with one side or two; is it a constant of this kind; is somewhere in it asked what server or session this is? */
+extern bool ffs_validate_is_operator(Node *node, const char *name);
+extern bool ffs_validate_is_const(Node *node, NodeTag tag);
+extern bool ffs_validate_find_sysinfo(Node *node, void *context);
+
+/* the arms of a set operation, and what is wrong with them; outermost: not in WITH or a sub-select */
+extern void ffs_validate_collect_arms(SelectStmt *select, List **arms);
+extern bool ffs_validate_arms(FfsExamination *ex, List *arms, bool outermost);
 
 typedef enum FfsNameKind
 {

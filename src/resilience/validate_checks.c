@@ -29,8 +29,8 @@ typedef struct Walk
 	int			in_targets;		/* in what a SELECT gives */
 	int			in_later_arm;	/* in an arm of a set operation, but the first */
 	int			in_sublink;
+	int			in_cte;
 	bool		has_tables;		/* reads or writes a table that is no catalog */
-	bool		has_star;
 	bool		has_filter;		/* a WHERE, or a join */
 	RangeVar   *catalog;		/* the first catalog that it reads */
 	RangeVar   *sensitive;
@@ -71,27 +71,14 @@ found(Walk *walk, const char *check, Node *where, const char *what)
 
 /* ---- small questions ---- */
 
-static bool
-is_operator(Node *node, const char *name)
-{
-	return node != NULL && IsA(node, A_Expr) && ((A_Expr *) node)->kind == AEXPR_OP &&
-		strcmp(strVal(llast(((A_Expr *) node)->name)), name) == 0;
-}
-
-static bool
-is_const_of(Node *node, NodeTag tag)
-{
-	return node != NULL && IsA(node, A_Const) && !((A_Const *) node)->isnull && nodeTag(&((A_Const *) node)->val) == tag;
-}
-
 /* A numeric constant's value, looked at: the verdict is about this text only. */
 static double
 value_of(Walk *walk, Node *node)
 {
 	walk->ex->by_shape = false;
-	if (is_const_of(node, T_Integer))
+	if (ffs_validate_is_const(node, T_Integer))
 		return intVal(&((A_Const *) node)->val);
-	if (is_const_of(node, T_Float))
+	if (ffs_validate_is_const(node, T_Float))
 		return floatVal(&((A_Const *) node)->val);
 	return 0;
 }
@@ -99,13 +86,13 @@ value_of(Walk *walk, Node *node)
 static bool
 is_number(Node *node)
 {
-	return is_const_of(node, T_Integer) || is_const_of(node, T_Float);
+	return ffs_validate_is_const(node, T_Integer) || ffs_validate_is_const(node, T_Float);
 }
 
 static bool
 is_string(Node *node)
 {
-	return is_const_of(node, T_String);
+	return ffs_validate_is_const(node, T_String);
 }
 
 /* What object mappers write for "all" and "none": true, 1=1, 1<>1, 't'='f'. */
@@ -114,17 +101,33 @@ is_idiom(Node *node)
 {
 	A_Expr	   *expr = (A_Expr *) node;
 
-	if (is_const_of(node, T_Boolean))
+	if (ffs_validate_is_const(node, T_Boolean))
 		return true;
-	if (!is_operator(node, "=") && !is_operator(node, "<>"))
+	if (!ffs_validate_is_operator(node, "=") && !ffs_validate_is_operator(node, "<>"))
 		return false;
-	if (is_const_of(expr->lexpr, T_Integer) && is_const_of(expr->rexpr, T_Integer))
+	if (ffs_validate_is_const(expr->lexpr, T_Integer) && ffs_validate_is_const(expr->rexpr, T_Integer))
 		return true;
-	if (is_const_of(expr->lexpr, T_Boolean) && is_const_of(expr->rexpr, T_Boolean))
+	if (ffs_validate_is_const(expr->lexpr, T_Boolean) && ffs_validate_is_const(expr->rexpr, T_Boolean))
 		return true;
-	return is_operator(node, "=") && is_string(expr->lexpr) && is_string(expr->rexpr) &&
+	return ffs_validate_is_operator(node, "=") && is_string(expr->lexpr) && is_string(expr->rexpr) &&
 		strcmp(strVal(&((A_Const *) expr->lexpr)->val), "t") == 0 &&
 		strlen(strVal(&((A_Const *) expr->rexpr)->val)) == 1;
+}
+
+/* false, 1=0, 1<>1: what a list of alternatives may begin with */
+static bool
+is_false_idiom(Walk *walk, Node *node)
+{
+	A_Expr	   *expr = (A_Expr *) node;
+	bool		same;
+
+	if (!is_idiom(node))
+		return false;
+	walk->ex->by_shape = false;
+	if (ffs_validate_is_const(node, T_Boolean))
+		return !boolVal(&((A_Const *) node)->val);
+	same = equal(&((A_Const *) expr->lexpr)->val, &((A_Const *) expr->rexpr)->val);
+	return same == ffs_validate_is_operator(node, "<>");
 }
 
 /* x IN (NULL), x NOT IN (NULL): how object mappers begin what they make of an empty list. */
@@ -138,31 +141,6 @@ is_empty_list(Node *node)
 	list = (List *) ((A_Expr *) node)->rexpr;
 	return IsA(list, List) && list_length(list) == 1 && IsA(linitial(list), A_Const) &&
 		((A_Const *) linitial(list))->isnull;
-}
-
-static bool
-is_sysinfo(Node *node, bool who)
-{
-	FfsNameKind kind;
-
-	if (node == NULL)
-		return false;
-	if (IsA(node, SQLValueFunction))
-		return who && ffs_validate_is_fixed(node);
-	if (!IsA(node, FuncCall))
-		return false;
-	kind = ffs_validate_function_kind(((FuncCall *) node)->funcname);
-	return kind == FFS_NAME_INFO || (who && kind == FFS_NAME_WHO);
-}
-
-static bool
-find_sysinfo(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	if (is_sysinfo(node, true))
-		return true;
-	return ffs_validate_walk(node, find_sysinfo, context);
 }
 
 static bool
@@ -201,11 +179,25 @@ find_concatenation(Node *node, void *context)
 {
 	if (node == NULL)
 		return false;
-	if (is_operator(node, "||"))
+	if (ffs_validate_is_operator(node, "||"))
 		return true;
 	if (IsA(node, FuncCall) && strncmp(strVal(llast(((FuncCall *) node)->funcname)), "concat", 6) == 0)
 		return true;
 	return ffs_validate_walk(node, find_concatenation, context);
+}
+
+/* x LIKE '%' */
+static bool
+is_like_all(Walk *walk, Node *node)
+{
+	A_Expr	   *expr = (A_Expr *) node;
+
+	if (node == NULL || !IsA(node, A_Expr) || (expr->kind != AEXPR_LIKE && expr->kind != AEXPR_ILIKE) ||
+		!is_string(expr->rexpr))
+		return false;
+	walk->ex->by_shape = false;
+	return strcmp(strVal(llast(expr->name)), "!~~") != 0 && strcmp(strVal(llast(expr->name)), "!~~*") != 0 &&
+		strcmp(strVal(&((A_Const *) expr->rexpr)->val), "%") == 0;
 }
 
 /* ---- conditions ---- */
@@ -247,6 +239,10 @@ examine_condition(Walk *walk, Node *node, bool leads)
 		/* (x NOT IN (NULL) OR (1 = 1)), and (x IN (NULL) AND (1 != 1)) */
 		if (is_empty_list(before) && is_idiom(arg))
 			continue;
+		if (leads && first && expr->boolop == OR_EXPR && is_false_idiom(walk, arg))
+			continue;
+		if (!first && expr->boolop == OR_EXPR && is_like_all(walk, arg))
+			return found(walk, "tautology", arg, "An alternative is true for every row: its pattern is like everything.");
 		if (examine_condition(walk, arg, leads && first && expr->boolop == AND_EXPR))
 			return true;
 		before = expr->boolop != NOT_EXPR && arg != NULL && IsA(arg, BoolExpr) &&
@@ -273,85 +269,7 @@ examine_where(Walk *walk, Node *node, bool leads)
 	return result;
 }
 
-/* ---- set operations ---- */
-
-static void
-collect_arms(SelectStmt *select, List **arms)
-{
-	/* the parser makes chains lean to the left */
-	List	   *later = NIL;
-
-	check_stack_depth();
-	for (; select->op != SETOP_NONE; select = select->larg)
-		later = lcons(select->rarg, later);
-	*arms = lappend(*arms, select);
-	while (later != NIL)
-	{
-		collect_arms(linitial(later), arms);
-		later = list_delete_first(later);
-	}
-}
-
-/* Constants that no name is given to. */
-static int
-count_padding(SelectStmt *arm)
-{
-	ListCell   *lc;
-	int			n = 0;
-
-	foreach(lc, arm->targetList)
-	{
-		ResTarget  *target = lfirst_node(ResTarget, lc);
-
-		if (target->name == NULL && ffs_validate_is_constant(target->val) && !IsA(target->val, TypeCast))
-			n++;
-	}
-	return n;
-}
-
-static bool
-asks_server(SelectStmt *arm)
-{
-	return find_sysinfo((Node *) arm->targetList, NULL);
-}
-
-static bool
-find_negative_key(Node *node, void *context)
-{
-	if (node == NULL || IsA(node, SubLink))
-		return false;
-	if (is_operator(node, "=") && is_const_of(((A_Expr *) node)->rexpr, T_Integer) &&
-		intVal(&((A_Const *) ((A_Expr *) node)->rexpr)->val) < 0)
-		return true;
-	return ffs_validate_walk(node, find_negative_key, context);
-}
-
-static bool
-examine_arms(Walk *walk, List *arms)
-{
-	SelectStmt *first = linitial(arms);
-	ListCell   *lc;
-
-	if (first->fromClause == NIL)
-		return false;
-	for_each_from(lc, arms, 1)
-	{
-		SelectStmt *arm = lfirst(lc);
-		Node	   *where = arm->targetList != NIL ? (Node *) linitial(arm->targetList) : NULL;
-
-		if (arm->valuesLists != NIL)
-			continue;
-		if (arm->fromClause == NIL && arm->targetList != NIL && count_padding(arm) == list_length(arm->targetList))
-			return found(walk, "union", where, "An arm of a set operation gives constants only.");
-		if (asks_server(arm))
-			return found(walk, "union", where, "An arm of a set operation asks who and where it is.");
-		if (count_padding(arm) > 1 && arm->whereClause == NULL)
-			return found(walk, "union", where, "An arm of a set operation is filled up with constants.");
-		if (find_negative_key(first->whereClause, NULL))
-			return found(walk, "union", where, "The first arm of a set operation looks for a negative number.");
-	}
-	return false;
-}
+/* ---- selects ---- */
 
 static bool
 examine_select(Walk *walk, SelectStmt *select)
@@ -361,8 +279,8 @@ examine_select(Walk *walk, SelectStmt *select)
 		List	   *arms = NIL;
 		ListCell   *lc;
 
-		collect_arms(select, &arms);
-		if (examine_arms(walk, arms))
+		ffs_validate_collect_arms(select, &arms);
+		if (ffs_validate_arms(walk->ex, arms, walk->in_cte == 0 && walk->in_sublink == 0))
 			return true;
 		foreach(lc, arms)
 		{
@@ -434,7 +352,7 @@ examine_function(Walk *walk, FuncCall *call)
 			/* the first characters of something that is not the row's, one by one */
 			if (walk->in_condition > 0 && call->args != NIL &&
 				(strcmp(name, "ascii") == 0 || strncmp(name, "substr", 6) == 0 || strcmp(name, "left") == 0) &&
-				(find_sublink(linitial(call->args), NULL) || find_sysinfo(linitial(call->args), NULL)))
+				(find_sublink(linitial(call->args), NULL) || ffs_validate_find_sysinfo(linitial(call->args), NULL)))
 				return found(walk, "blind", node, "A condition looks at single characters of what another query gives.");
 			break;
 		default:
@@ -453,7 +371,7 @@ static void
 collect_chain(Node *node, List **leaves)
 {
 	check_stack_depth();
-	if (!is_operator(node, "||"))
+	if (!ffs_validate_is_operator(node, "||"))
 	{
 		*leaves = lappend(*leaves, node);
 		return;
@@ -495,7 +413,7 @@ examine_chain(Walk *walk, Node *node)
 		return found(walk, "obfuscation", node, "A text is put together from single characters.");
 	/* 'a' || (SELECT ...) || 'b', where a value was to be */
 	if (is_string(linitial(leaves)) && is_string(llast(leaves)) && walk->in_targets == 0 &&
-		(find_sublink((Node *) leaves, NULL) || find_sysinfo((Node *) leaves, NULL) || find_fixed_call((Node *) leaves, NULL)))
+		(find_sublink((Node *) leaves, NULL) || ffs_validate_find_sysinfo((Node *) leaves, NULL) || find_fixed_call((Node *) leaves, NULL)))
 		return found(walk, "concatenation", node, "A string is cut open for the result of something else.");
 	/* '' || 'a' */
 	walk->ex->by_shape &= !strings;
@@ -525,15 +443,26 @@ is_comparison(A_Expr *expr)
 static bool
 is_built_string(Node *node)
 {
-	return is_operator(node, "||") && ffs_validate_is_constant(node);
+	return ffs_validate_is_operator(node, "||") && ffs_validate_is_constant(node);
 }
 
-/* 2-1, 1+1: what nobody writes, but to see whether it is computed. */
+static bool
+find_cast(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, TypeCast))
+		return true;
+	return ffs_validate_walk(node, find_cast, context);
+}
+
+/* 2-1, 1+1: what nobody writes, but to see whether it is computed.  Dates are reckoned with, and 60*60 is easier to read. */
 static bool
 is_built_number(Node *node)
 {
-	return (is_operator(node, "+") || is_operator(node, "-")) &&
-		is_const_of(((A_Expr *) node)->lexpr, T_Integer) && is_const_of(((A_Expr *) node)->rexpr, T_Integer);
+	return node != NULL && IsA(node, A_Expr) && ((A_Expr *) node)->kind == AEXPR_OP && ((A_Expr *) node)->lexpr != NULL &&
+		!ffs_validate_is_operator(node, "*") && !ffs_validate_is_operator(node, "/") && !ffs_validate_is_operator(node, "||") &&
+		ffs_validate_is_constant(node) && !find_cast(node, NULL);
 }
 
 /* 'a', or -'a' */
@@ -570,8 +499,31 @@ examine_leftovers(Walk *walk, A_Expr *expr)
 		return found(walk, "concatenation", node, "A string is reckoned with.");
 	if (expr->lexpr == NULL && (strcmp(op, "@@") == 0 || (strcmp(op, "@") == 0 && is_bare_column(expr->rexpr))))
 		return found(walk, "foreign", node, "A variable is another database system's.");
+	/* 1=@@version is one operator here; so is == */
+	if ((op[0] == '=' && op[1] != '\0') || strchr(op, '`') != NULL)
+		return found(walk, "foreign", node, "An operator is another database system's.");
 	if (strcmp(op, "#") == 0 && walk->in_condition > 0 && is_bare_column(expr->rexpr))
 		return found(walk, "foreign", node, "A comment is another database system's.");
+	return false;
+}
+
+/* Typographic quotes, as UTF-8: what attacks copied from web pages have. */
+static const char *const typographic[] = {"\342\200\230", "\342\200\231", "\342\200\234", "\342\200\235"};
+
+static bool
+is_leftover_name(const char *name)
+{
+	bool		has_letter = false;
+
+	for (const char *p = name; *p != '\0'; p++)
+		has_letter |= isalnum((unsigned char) *p) || IS_HIGHBIT_SET(*p) || *p == '_' || *p == '?';
+	if (!has_letter || strpbrk(name, "=';\"") != NULL || strstr(name, "--") != NULL)
+		return true;
+	for (int i = 0; i < (int) lengthof(typographic) && GetDatabaseEncoding() == PG_UTF8; i++)
+	{
+		if (strstr(name, typographic[i]) != NULL)
+			return true;
+	}
 	return false;
 }
 
@@ -583,9 +535,7 @@ examine_column(Walk *walk, ColumnRef *ref)
 
 	foreach(lc, ref->fields)
 	{
-		if (IsA(lfirst(lc), A_Star))
-			walk->has_star |= list_length(ref->fields) == 1;
-		else if (strpbrk(strVal(lfirst(lc)), "=';") != NULL || strstr(strVal(lfirst(lc)), "--") != NULL)
+		if (IsA(lfirst(lc), String) && is_leftover_name(strVal(lfirst(lc))))
 			return found(walk, "obfuscation", (Node *) ref, "A column's name looks like part of a statement.");
 	}
 	return false;
@@ -598,12 +548,12 @@ examine_operator(Walk *walk, A_Expr *expr)
 
 	if (examine_leftovers(walk, expr))
 		return true;
-	if (is_operator(node, "||") && expr->location != -2 && examine_chain(walk, node))
+	if (ffs_validate_is_operator(node, "||") && expr->location != -2 && examine_chain(walk, node))
 		return true;
-	if ((is_operator(node, "/") || is_operator(node, "%")) && expr->lexpr != NULL &&
+	if ((ffs_validate_is_operator(node, "/") || ffs_validate_is_operator(node, "%")) && expr->lexpr != NULL &&
 		is_number(expr->rexpr) && value_of(walk, expr->rexpr) == 0)
 		return found(walk, "error", node, "A division by zero is there to fail.");
-	if (is_operator(node, "="))
+	if (ffs_validate_is_operator(node, "="))
 	{
 		if (is_built_string(expr->lexpr) || is_built_string(expr->rexpr))
 			return found(walk, "concatenation", node, "A column is compared with a string that is put together from constants.");
@@ -645,9 +595,9 @@ examine_cast(Walk *walk, TypeCast *cast)
 
 	if (!is_numeric_type(cast->typeName))
 		return false;
-	if (find_sysinfo(arg, NULL))
+	if (ffs_validate_find_sysinfo(arg, NULL))
 		return found(walk, "error", (Node *) cast, "What names the server or the session is read as a number, which fails and shows it.");
-	if (IsA(arg, SubLink) || is_operator(arg, "||"))
+	if (IsA(arg, SubLink) || ffs_validate_is_operator(arg, "||"))
 	{
 		if (find_sublink(arg, NULL) && find_concatenation(arg, NULL))
 			return found(walk, "error", (Node *) cast, "A text from another query is read as a number, which fails and shows it.");
@@ -686,7 +636,7 @@ examine_relations(Walk *walk)
 		return false;
 	if (walk->has_tables)
 		return found(walk, "catalog", (Node *) walk->catalog, "It reads a catalog within a query of something else.");
-	if (walk->has_star || !walk->has_filter)
+	if (!walk->has_filter)
 		return found(walk, "catalog", (Node *) walk->catalog, "It reads a whole catalog.");
 	return false;
 }
@@ -727,6 +677,8 @@ examine(Node *node, void *context)
 				return true;
 			break;
 		case T_CaseExpr:
+			if (((CaseExpr *) node)->arg != NULL && ffs_validate_is_constant(node))
+				return found(walk, "tautology", node, "A CASE has constants only.");
 			foreach(lc, ((CaseExpr *) node)->args)
 			{
 				CaseWhen   *when = lfirst_node(CaseWhen, lc);
@@ -757,6 +709,15 @@ examine(Node *node, void *context)
 			return false;
 		case T_ColumnRef:
 			return examine_column(walk, (ColumnRef *) node);
+		case T_CommonTableExpr:
+			{
+				bool		result;
+
+				walk->in_cte++;
+				result = ffs_validate_walk(node, examine, walk);
+				walk->in_cte--;
+				return result;
+			}
 		case T_SubLink:
 			{
 				bool		result;

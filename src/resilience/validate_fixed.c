@@ -33,6 +33,47 @@ all_fixed(List *nodes, bool constant)
 	return true;
 }
 
+/* ---- small questions ---- */
+
+bool
+ffs_validate_is_operator(Node *node, const char *name)
+{
+	return node != NULL && IsA(node, A_Expr) && ((A_Expr *) node)->kind == AEXPR_OP &&
+		strcmp(strVal(llast(((A_Expr *) node)->name)), name) == 0;
+}
+
+bool
+ffs_validate_is_const(Node *node, NodeTag tag)
+{
+	return node != NULL && IsA(node, A_Const) && !((A_Const *) node)->isnull && nodeTag(&((A_Const *) node)->val) == tag;
+}
+
+/* What the server or the session is called. */
+static bool
+is_sysinfo(Node *node)
+{
+	FfsNameKind kind;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, SQLValueFunction))
+		return ffs_validate_is_fixed(node);
+	if (!IsA(node, FuncCall))
+		return false;
+	kind = ffs_validate_function_kind(((FuncCall *) node)->funcname);
+	return kind == FFS_NAME_INFO || kind == FFS_NAME_WHO;
+}
+
+bool
+ffs_validate_find_sysinfo(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (is_sysinfo(node))
+		return true;
+	return ffs_validate_walk(node, ffs_validate_find_sysinfo, context);
+}
+
 /* ---- sub-selects ---- */
 
 typedef struct Scope
@@ -151,6 +192,14 @@ is_comparison(A_Expr *expr)
 		strcmp(op, "<") == 0 || strcmp(op, ">") == 0;
 }
 
+/* A call of some function with constants, where it is compared with something: has_role('x') alone is a condition. */
+static bool
+is_fixed_call(Node *node)
+{
+	return node != NULL && IsA(node, FuncCall) && ((FuncCall *) node)->args != NIL &&
+		all_fixed(((FuncCall *) node)->args, true);
+}
+
 static bool
 is_fixed(Node *node, bool constant)
 {
@@ -189,7 +238,8 @@ is_fixed(Node *node, bool constant)
 				if (is_comparison(expr) && expr->lexpr != NULL && IsA(expr->lexpr, ColumnRef) &&
 					equal(expr->lexpr, expr->rexpr))
 					return true;
-				return is_fixed(expr->lexpr, constant) && is_fixed(expr->rexpr, constant);
+				return (is_fixed(expr->lexpr, constant) || (!constant && is_fixed_call(expr->lexpr))) &&
+					(is_fixed(expr->rexpr, constant) || (!constant && is_fixed_call(expr->rexpr)));
 			}
 		case T_CaseExpr:
 			{

@@ -128,13 +128,21 @@ SELECT q, verdict(q) FROM unnest(ARRAY[
 	'UPDATE t SET a = 1 WHERE b = 2 OR 2>1',
 	'SELECT * FROM t JOIN u ON t.a = u.a OR 1=1',
 	'SELECT * FROM t WHERE a = ''x'' = ''y''',
+	'SELECT * FROM t WHERE a = ''x'' OR b LIKE ''%''',
+	'SELECT * FROM t WHERE a = 1 OR soundex(''a'') = ''b''',
+	'SELECT * FROM t WHERE a = CASE 1 WHEN 2 THEN 3 END',
 	/* what looks like them */
 	'SELECT * FROM t WHERE 1=1 AND a = 1',
 	'SELECT * FROM t WHERE true',
 	'SELECT * FROM t WHERE 1 = 0',
+	'SELECT * FROM t WHERE (1 = 0 OR a = 1 OR b = 2)',
+	'SELECT * FROM t WHERE 1 = 1 OR a = 1',
+	'SELECT * FROM t WHERE a = 1 OR 1 = 0',
 	'SELECT * FROM t WHERE (a NOT IN (NULL) OR (1 = 1))',
 	'SELECT * FROM t WHERE a IN (NULL) AND (1 != 1)',
 	'SELECT * FROM t WHERE $1 IS NULL OR a = $1',
+	'SELECT * FROM t WHERE a = 1 AND has_role(''x'')',
+	'SELECT * FROM t WHERE a = 1 AND (b LIKE ''%%'' OR c LIKE ''%x%'')',
 	'SELECT * FROM t JOIN LATERAL (SELECT 1) u ON true',
 	'SELECT * FROM t WHERE owner = current_user OR public',
 	'SELECT * FROM t WHERE EXISTS (SELECT 1 FROM u WHERE u.a = t.a)',
@@ -150,6 +158,9 @@ SELECT q, verdict(q) FROM unnest(ARRAY[
 	'SELECT a, b, c FROM t WHERE a = 1 UNION SELECT name, 1, 2 FROM users',
 	'SELECT a FROM t WHERE a = -1 UNION SELECT name FROM users',
 	'SELECT a FROM t UNION SELECT b FROM u WHERE c = 1',
+	'SELECT name FROM products WHERE id = 1 UNION SELECT password FROM users',
+	'SELECT name FROM products WHERE id = $1 UNION SELECT name FROM archive',
+	'SELECT name FROM products UNION ALL SELECT name FROM archive',
 	'SELECT 1 UNION ALL SELECT 2',
 	'WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r WHERE n < 10) SELECT * FROM r',
 	/* reaching out */
@@ -206,7 +217,10 @@ SELECT q, verdict(q) FROM unnest(ARRAY[
 	'SELECT * FROM t WHERE id = CAST(version() AS numeric)',
 	'SELECT * FROM t WHERE id = 1/0',
 	'SELECT * FROM t WHERE substr((SELECT pass FROM users LIMIT 1), 1, 1) = name',
-	'SELECT * FROM t WHERE id = @@version'
+	'SELECT * FROM t WHERE id = @@version',
+	'SELECT * FROM t WHERE id = 1 OR 1=@@version',
+	'SELECT * FROM t WHERE id = ’ or ‘1’=’1',
+	'SELECT * FROM t WHERE id = "-"'
 ]) WITH ORDINALITY AS u (q, n) ORDER BY n;
 SELECT ffs_validate_query('SELECT * FROM t WHERE name = ''é'' OR 1=1');
 SELECT ffs_validate_query('SELECT ''');
