@@ -468,11 +468,11 @@ ffs_stats_merge(Oid dboid, const FfsDelta *delta, uint32 now)
 	}
 	if (delta->histogram == NULL)
 	{
-		if (delta->bucket >= 0)
+		for (int i = 0; i < delta->nbuckets; i++)
 		{
-			all->histogram[delta->bucket]++;
+			all->histogram[delta->buckets[i]]++;
 			if (window != NULL)
-				add_to_window_bucket(window, delta->bucket, 1);
+				add_to_window_bucket(window, delta->buckets[i], 1);
 		}
 	}
 	else

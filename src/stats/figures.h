@@ -83,7 +83,8 @@ typedef struct FfsDelta
 	uint64		min_ns;			/* PG_UINT64_MAX without calls */
 	uint64		max_ns;
 	FfsOuter	outer;
-	int			bucket;			/* of the one call, where histogram is NULL; -1: no call */
+	int			nbuckets;		/* one for each call, where histogram is NULL */
+	const uint16 *buckets;
 	const uint32 *histogram;
 } FfsDelta;
 

@@ -31,6 +31,7 @@
 #define EVENT_CALL		0x01
 #define EVENT_ERRORS	0x02	/* rows is their number */
 #define EVENT_OUTER		0x04	/* not inside of another call */
+#define EVENT_DONE		0xff
 
 typedef struct Event
 {
@@ -67,7 +68,7 @@ to_event(const FfsDelta *delta, Event *event)
 {
 	event->relid = delta->relid;
 	event->op = (uint8) delta->op;
-	event->bucket = (uint16) Max(delta->bucket, 0);
+	event->bucket = delta->nbuckets > 0 ? delta->buckets[0] : 0;
 	event->period = delta->period;
 	event->tenant = delta->tenant;
 	event->ns = delta->total_ns;
@@ -83,37 +84,39 @@ to_event(const FfsDelta *delta, Event *event)
 	}
 }
 
+static bool
+same_place(const Event *a, const Event *b)
+{
+	return a->relid == b->relid && a->op == b->op && a->period == b->period &&
+		a->tenant.number == b->tenant.number && a->tenant.generation == b->tenant.generation;
+}
+
+/* Add an event to what goes to one place. */
 static void
-from_event(const Event *event, FfsDelta *delta)
+add_event(const Event *event, FfsDelta *delta, uint16 *buckets)
 {
 	bool		outer = (event->flags & EVENT_OUTER) != 0;
 
-	memset(delta, 0, sizeof(FfsDelta));
-	delta->relid = event->relid;
-	delta->op = event->op;
-	delta->period = event->period;
-	delta->tenant = event->tenant;
-	delta->bucket = -1;
-	delta->min_ns = PG_UINT64_MAX;
 	if (event->flags & EVENT_ERRORS)
 	{
-		delta->errors = event->rows;
-		delta->outer.errors = outer ? 1 : 0;
+		delta->errors += event->rows;
+		delta->outer.errors += outer ? 1 : 0;
 		return;
 	}
-	delta->rows = event->rows;
-	delta->total_ns = event->ns;
+	delta->rows += event->rows;
+	delta->total_ns += event->ns;
 	if (event->flags & EVENT_CALL)
 	{
-		delta->calls = 1;
-		delta->min_ns = delta->max_ns = event->ns;
-		delta->bucket = event->bucket;
+		delta->calls++;
+		delta->min_ns = Min(delta->min_ns, event->ns);
+		delta->max_ns = Max(delta->max_ns, event->ns);
+		buckets[delta->nbuckets++] = event->bucket;
 	}
 	if (outer)
 	{
-		delta->outer.calls = 1;
-		delta->outer.rows = event->rows;
-		delta->outer.total_ns = event->ns;
+		delta->outer.calls++;
+		delta->outer.rows += event->rows;
+		delta->outer.total_ns += event->ns;
 	}
 }
 
@@ -122,7 +125,7 @@ static void
 empty_log(Log *log)
 {
 	static Event events[LOG_EVENTS];
-	FfsDelta	delta;
+	uint16		buckets[LOG_EVENTS];
 	uint32		now;
 	Oid			dboid;
 	int			n;
@@ -137,7 +140,22 @@ empty_log(Log *log)
 	now = ffs_stats_period(GetCurrentTimestamp());
 	for (int i = 0; i < n; i++)
 	{
-		from_event(&events[i], &delta);
+		const Event *first = &events[i];
+		FfsDelta	delta = {
+			.relid = first->relid, .op = first->op, .period = first->period, .tenant = first->tenant,
+			.min_ns = PG_UINT64_MAX, .buckets = buckets
+		};
+
+		if (first->flags == EVENT_DONE)
+			continue;
+		/* what goes to the same place goes there once */
+		for (int j = i; j < n; j++)
+		{
+			if (events[j].flags == EVENT_DONE || !same_place(first, &events[j]))
+				continue;
+			add_event(&events[j], &delta, buckets);
+			events[j].flags = EVENT_DONE;
+		}
 		ffs_stats_merge(dboid, &delta, now);
 	}
 }

@@ -23,7 +23,6 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
 #include "miscadmin.h"
-#include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -68,18 +67,11 @@ typedef struct Pending
 	uint32		untimed_outer;	/* those of them that were not inside of another */
 	uint32		next_timed;		/* after so many */
 	uint64		short_ns;		/* what that one took */
-	int			nfew;
-	Call		few[FEW];
 	uint32	   *histogram;		/* NULL while few do */
-	struct Pending *upper;		/* same key, lower nesting level */
 	struct Pending *next;		/* same nesting level */
+	int			nfew;
+	Call		few[FEW];		/* last: it needs no zeros */
 } Pending;
-
-typedef struct PendingEntry
-{
-	PendingKey	key;
-	Pending    *top;
-} PendingEntry;
 
 /* A table or database that is dropped if this level commits. */
 typedef struct Dropped
@@ -97,8 +89,14 @@ typedef struct Level
 	struct Level *prev;
 } Level;
 
-static HTAB *pending_hash = NULL;
-static Level *levels = NULL;	/* innermost first; in TopTransactionContext */
+static Level *levels = NULL;	/* innermost first */
+static Level lowest;			/* of the transaction itself; others are in TopTransactionContext */
+
+/* Some that are not used, so that a transaction need not allocate them: in TopMemoryContext, as all are. */
+#define MAX_UNUSED	16
+static Pending *unused = NULL;
+static int	n_unused = 0;
+
 static Pending *recent = NULL;	/* the last one found, of the innermost level */
 static int	all_open = 0;		/* operations, at every level */
 static FfsTenantRef tenant = {-1, 0};	/* the transaction's */
@@ -114,8 +112,11 @@ current_level(void)
 
 	if (levels == NULL || levels->nest != nest)
 	{
-		Level	   *level = MemoryContextAllocZero(TopTransactionContext, sizeof(Level));
+		Level	   *level = &lowest;
 
+		if (levels != NULL || nest > 1)
+			level = MemoryContextAlloc(TopTransactionContext, sizeof(Level));
+		memset(level, 0, sizeof(Level));
 		level->nest = nest;
 		level->prev = levels;
 		levels = level;
@@ -123,43 +124,59 @@ current_level(void)
 	return levels;
 }
 
+/* There are few of them: no more than tables that one transaction writes. */
+static Pending *
+find_in_level(const Level *level, const PendingKey *key)
+{
+	Pending    *pending = level->pending;
+
+	while (pending != NULL && (pending->key.relid != key->relid || pending->key.op != key->op))
+		pending = pending->next;
+	return pending;
+}
+
 static Pending *
 find_pending(Oid relid, FfsOperation op)
 {
 	Level	   *level = current_level();
 	PendingKey	key = {relid, op};
-	PendingEntry *entry;
 	Pending    *pending;
-	bool		found;
 
 	if (recent != NULL && recent->key.relid == relid && recent->key.op == op &&
 		recent->nest == level->nest)
 		return recent;
-	if (pending_hash == NULL)
+	pending = find_in_level(level, &key);
+	if (pending != NULL)
+		return recent = pending;
+
+	if (unused != NULL)
 	{
-		HASHCTL		ctl;
-
-		ctl.keysize = sizeof(PendingKey);
-		ctl.entrysize = sizeof(PendingEntry);
-		ctl.hcxt = TopMemoryContext;
-		pending_hash = hash_create("ffstorage pending counts", 64, &ctl,
-								   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+		pending = unused;
+		unused = pending->next;
+		n_unused--;
 	}
-	entry = hash_search(pending_hash, &key, HASH_ENTER, &found);
-	if (!found)
-		entry->top = NULL;
-	if (entry->top != NULL && entry->top->nest == level->nest)
-		return recent = entry->top;
-
-	pending = MemoryContextAllocZero(TopTransactionContext, sizeof(Pending));
+	else
+		pending = MemoryContextAlloc(TopMemoryContext, sizeof(Pending));
+	memset(pending, 0, offsetof(Pending, few));
 	pending->key = key;
 	pending->nest = level->nest;
 	pending->min_ns = PG_UINT64_MAX;
-	pending->upper = entry->top;
 	pending->next = level->pending;
-	entry->top = pending;
 	level->pending = pending;
 	return recent = pending;
+}
+
+static void
+free_pending(Pending *pending)
+{
+	if (n_unused >= MAX_UNUSED)
+	{
+		pfree(pending);
+		return;
+	}
+	pending->next = unused;
+	unused = pending;
+	n_unused++;
 }
 
 /* ---- calls ---- */
@@ -269,7 +286,6 @@ begin_delta(FfsDelta *delta, const PendingKey *key, uint32 period)
 	delta->period = period;
 	delta->tenant = tenant;
 	delta->min_ns = PG_UINT64_MAX;
-	delta->bucket = -1;
 }
 
 /* All that one table and operation counted. */
@@ -290,6 +306,7 @@ static void
 flush_pending(const Pending *pending, uint32 period)
 {
 	FfsDelta	delta;
+	uint16		bucket;
 
 	if (pending->histogram != NULL)
 	{
@@ -308,7 +325,9 @@ flush_pending(const Pending *pending, uint32 period)
 		{
 			delta.calls = 1;
 			delta.min_ns = delta.max_ns = call->ns;
-			delta.bucket = ffs_histogram_bucket(call->ns);
+			bucket = (uint16) ffs_histogram_bucket(call->ns);
+			delta.nbuckets = 1;
+			delta.buckets = &bucket;
 		}
 		if (call->is_outer)
 		{
@@ -367,21 +386,19 @@ count_failed(const Pending *pending, uint32 period)
 
 /* ---- ends of levels ---- */
 
-/* Forget a level's counts, giving way to those of the levels above it. */
+/* Forget a level's counts. */
 static void
 drop_level(bool aborted)
 {
-	recent = NULL;
-	for (Pending *pending = levels->pending; pending != NULL; pending = pending->next)
-	{
-		PendingEntry *entry = hash_search(pending_hash, &pending->key, HASH_FIND, NULL);
+	Pending    *next;
 
+	recent = NULL;
+	for (Pending *pending = levels->pending; pending != NULL; pending = next)
+	{
+		next = pending->next;
 		if (aborted && pending->open > 0)
 			count_failed(pending, ffs_stats_period(GetCurrentTimestamp()));
-		if (pending->upper != NULL)
-			entry->top = pending->upper;
-		else
-			hash_search(pending_hash, &pending->key, HASH_REMOVE, NULL);
+		free_pending(pending);
 	}
 	levels = levels->prev;
 }
@@ -406,12 +423,11 @@ merge_level(void)
 
 	for (Pending *pending = level->pending; pending != NULL; pending = next)
 	{
-		Pending    *upper = pending->upper;
-		PendingEntry *entry;
+		Pending    *upper = find_in_level(parent, &pending->key);
 
 		next = pending->next;
 		settle_short(pending);
-		if (upper == NULL || upper->nest < level->nest - 1)
+		if (upper == NULL)
 		{
 			pending->nest--;
 			pending->next = parent->pending;
@@ -420,9 +436,7 @@ merge_level(void)
 		}
 		merge_pending(upper, pending);
 		all_open -= pending->open;
-		entry = hash_search(pending_hash, &pending->key, HASH_FIND, NULL);
-		entry->top = upper;
-		pfree(pending);
+		free_pending(pending);
 	}
 	if (level->dropped != NULL)
 	{
@@ -434,7 +448,7 @@ merge_level(void)
 		parent->dropped = level->dropped;
 	}
 	levels = parent;
-	pfree(level);
+	pfree(level);				/* never the lowest, which has no parent */
 }
 
 /* When did this transaction commit?  What the server has noted for itself costs nothing. */
@@ -524,8 +538,7 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId mySubid pg_attribute_
 static bool
 may_have_counts(Oid relid)
 {
-	return (pending_hash != NULL && hash_get_num_entries(pending_hash) > 0) ||
-		ffs_stats_has_counts(relid);
+	return levels != NULL || ffs_stats_has_counts(relid);
 }
 
 /* Note what is dropped, so that its figures go when that commits. */

@@ -170,7 +170,7 @@ decide(const char *gid, bool committed)
 				.relid = count->relid, .op = count->op, .period = now, .tenant = tenant,
 				.calls = count->calls, .rows = count->rows, .total_ns = count->total_ns,
 				.min_ns = count->min_ns, .max_ns = count->max_ns, .outer = count->outer,
-				.bucket = -1, .histogram = count->histogram
+				.histogram = count->histogram
 			};
 
 			ffs_stats_merge(MyDatabaseId, &delta, now);

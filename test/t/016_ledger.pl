@@ -29,7 +29,7 @@ SELECT ffs_stats_reset();
 
 $SIG{PIPE} = 'IGNORE';
 
-my ($session, %ledger, %pending);
+my ($session, %ledger, %pending, $before_lost);
 
 sub lost { return $_[0] =~ /FATAL|server closed|connection to server was lost|no connection/; }
 
@@ -45,8 +45,10 @@ sub run
 {
 	my ($sql) = @_;
 	my $said = $session->query($sql);
+	# it may have failed by itself just before its backend was killed
+	($before_lost) = $said =~ /ERROR:\s+([0-9A-Z]{5})/;
 	return 'lost' if lost($said);
-	return $1 if $said =~ /ERROR:\s+([0-9A-Z]{5})/;
+	return $before_lost if defined $before_lost;
 	return $said =~ /^(\d+)$/ ? "=$1" : '';
 }
 
@@ -145,7 +147,7 @@ sub client
 				next;
 			}
 			# an error counts whatever becomes of the rest
-			$ledger{"error $said"}++;
+			$ledger{'error ' . ($before_lost // $said)}++;
 			if ($said eq 'lost' || !$savepoint) { $end = $said; last; }
 			my $back = run('ROLLBACK TO a');
 			if ($back ne '') { $end = $back; last; }
