@@ -17,7 +17,7 @@ PG_FUNCTION_INFO_V1(ffs_validate_query);
 PG_FUNCTION_INFO_V1(ffs_is_safe_query);
 PG_FUNCTION_INFO_V1(ffs_validate_identifier);
 
-/* ffs_validate_query(query text) returns void */
+/* ffs_validate_query(query text, with_analysis boolean) returns void */
 Datum
 ffs_validate_query(PG_FUNCTION_ARGS)
 {
@@ -34,6 +34,8 @@ ffs_validate_query(PG_FUNCTION_ARGS)
 				 errhint("Pass values as parameters; where the application means it so, see the check in the documentation of ffs_validate_query."),
 				 internalerrquery(query),
 				 internalerrposition(finding.position)));
+	if (PG_GETARG_BOOL(1))
+		(void) ffs_validate_analyze(query);
 	PG_RETURN_VOID();
 }
 

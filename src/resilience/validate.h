@@ -145,6 +145,9 @@ extern FfsRelationKind ffs_validate_relation_kind(const RangeVar *rv);
 extern void ffs_validate_hook_init(void);
 extern void ffs_validate_list_init(void);
 
+/* The query id of a text of one statement, analyzed as the caller would; errors of the text's where it does not stand up to that. */
+extern int64 ffs_validate_analyze(const char *text);
+
 /* May the session's role run it whatever was found?  What it may not is kept for ffs_validate_learn(). */
 extern bool ffs_validate_is_listed(Query *query, const char *text, const FfsFinding *finding);
 

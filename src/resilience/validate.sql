@@ -5,10 +5,10 @@ LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION ffs_validate_template(text, text[]) IS
 'true if every value leaves the shape of the query as it is, false if any changes it: %s in the template marks where an application pastes a value, inside quotes or not, and %% is a percent sign. One value for each place; a template with one place takes any number, each tried by itself; NULL is pasted as nothing. Decided by the server''s parser under the session''s settings: the parse trees with the values and with harmless ones are equal but for the constants in the places. Errors: 42601 for a template that is no query with harmless values, 22023 for one without a place and for a wrong number of values';
 
-CREATE FUNCTION ffs_validate_query(query text) RETURNS void
+CREATE FUNCTION ffs_validate_query(query text, with_analysis boolean DEFAULT false) RETURNS void
 LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION ffs_validate_query(text) IS
-'raises unsafe_query if a finished text has the marks of an injection, and says which check found it, and where; done by the server''s parser. Checks: syntax, stacked, comment, tautology, union, delay, file, large_object, program, catalog, setting, blind, concatenation, obfuscation, error, foreign';
+COMMENT ON FUNCTION ffs_validate_query(text, boolean) IS
+'raises unsafe_query if a finished text has the marks of an injection, and says which check found it, and where; done by the server''s parser. Checks: syntax, stacked, comment, tautology, union, delay, file, large_object, program, catalog, setting, blind, concatenation, obfuscation, error, foreign. With with_analysis, the server then looks up its tables, columns, functions and types as for the caller, without running it: what is wrong there is raised as it would be if it were run';
 
 CREATE FUNCTION ffs_is_safe_query(query text) RETURNS boolean
 LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';

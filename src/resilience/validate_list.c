@@ -314,8 +314,8 @@ point_into_text(void *text)
 }
 
 /* The id of a query's text, analyzed as the caller would. */
-static int64
-analyze_text(const char *text)
+int64
+ffs_validate_analyze(const char *text)
 {
 	List	   *statements;
 	FfsParseFailure failure;
@@ -333,9 +333,9 @@ analyze_text(const char *text)
 	if (list_length(statements) != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("one query can be learned at a time"),
+				 errmsg("one query can be analyzed at a time"),
 				 errdetail("The text has %d statements.", list_length(statements)),
-				 errhint("Call ffs_validate_learn() once for each statement.")));
+				 errhint("Give each statement by itself.")));
 	callback.callback = point_into_text;
 	callback.arg = unconstify(char *, text);
 	callback.previous = error_context_stack;
@@ -363,7 +363,7 @@ ffs_validate_learn(PG_FUNCTION_ARGS)
 	{
 		char	   *query = text_to_cstring(PG_GETARG_TEXT_PP(1));
 
-		learned += allow(role, analyze_text(query), sample_of(query));
+		learned += allow(role, ffs_validate_analyze(query), sample_of(query));
 	}
 	else if (seen == NULL)
 		ereport(ERROR,

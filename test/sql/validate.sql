@@ -225,6 +225,10 @@ SELECT q, verdict(q) FROM unnest(ARRAY[
 SELECT ffs_validate_query('SELECT * FROM t WHERE name = ''é'' OR 1=1');
 SELECT ffs_validate_query('SELECT ''');
 SELECT ffs_is_safe_query(NULL), ffs_validate_query(NULL);
+SELECT ffs_validate_query('SELECT no_such_column FROM pg_class WHERE oid = 1');
+SELECT ffs_validate_query('SELECT no_such_column FROM pg_class WHERE oid = 1', with_analysis => true);
+SELECT ffs_validate_query('SELECT relname FROM pg_class WHERE oid = $1', with_analysis => true);
+SELECT ffs_validate_query('SELECT relname FROM pg_class WHERE oid = $1 OR 1=1', with_analysis => true);
 SELECT ffs_is_safe_query('SELECT ' || repeat('(', 100000) || '1' || repeat(')', 100000)) AS deep,
 	ffs_is_safe_query('SELECT ' || repeat('NOT ', 100000) || 'a') AS deeper,
 	ffs_is_safe_query('SELECT ' || repeat('1+', 100000) || 'a') AS wide,
