@@ -213,8 +213,10 @@ SELECT html LIKE '<!DOCTYPE html>%</html>_' AS whole,
        html LIKE '%&quot;&gt;&lt;script&gt;alert(1)&lt;/script&gt;%' = preloaded() AS actor,
        html LIKE '%<td class="w">&lt;b&gt;&#39;&amp;</td>%' = preloaded() AS tenant
 FROM page;
--- it is XML, but for what HTML leaves open
-SELECT xml_is_well_formed_document(regexp_replace(html, '<!DOCTYPE html>|<meta [^>]*>|&(rarr|middot);', '', 'g')) AS well_formed FROM page;
+-- every element is closed that HTML does not leave open
+SELECT tag, count(*) FILTER (WHERE slash = '') = count(*) FILTER (WHERE slash = '/') AS closed
+FROM page, LATERAL regexp_matches(html, '<(/?)([a-z0-9]+)[^>]*>', 'g') m, LATERAL (VALUES (m[1], m[2])) x(slash, tag)
+WHERE tag NOT IN ('meta', 'rect', 'line') GROUP BY tag HAVING count(*) FILTER (WHERE slash = '') <> count(*) FILTER (WHERE slash = '/');
 SELECT count(*) AS sections FROM page, LATERAL regexp_matches(html, '<section>', 'g');
 DROP TABLE page;
 RESET application_name;
