@@ -58,6 +58,13 @@ CREATE FUNCTION base_type(type oid, typmod integer) RETURNS text STABLE LANGUAGE
 	SELECT format_type(t, coalesce(m, -1)) FROM base JOIN pg_type p ON p.oid = base.t WHERE p.typtype <> 'd'
 $$;
 
+/* Is it a type whose values are JSON arrays or objects: of arrays, rows and jsonb? */
+CREATE FUNCTION holds_others(type oid) RETURNS boolean STABLE LANGUAGE sql AS $$
+	WITH RECURSIVE base AS (
+		SELECT type AS t UNION ALL SELECT typbasetype FROM base JOIN pg_type p ON p.oid = base.t WHERE p.typtype = 'd')
+	SELECT typtype = 'c' OR typsubscript = 'array_subscript_handler'::regproc OR p.oid = 'jsonb'::regtype FROM base JOIN pg_type p ON p.oid = base.t WHERE p.typtype <> 'd'
+$$;
+
 /* Columns k[1], k[2]... of `who` as values of a key's types. */
 CREATE FUNCTION key_values(twin regclass, columns text[], who text, typmods boolean) RETURNS text[] STABLE LANGUAGE sql AS $$
 	SELECT array_agg(format('CAST(%s[%s] AS %s)%s', who, o, batches.base_type(t.atttypid, CASE WHEN typmods THEN t.atttypmod END), CASE WHEN t.attcollation <> 0 THEN ' COLLATE ' || t.attcollation::regcollation ELSE '' END) ORDER BY o)
@@ -158,8 +165,9 @@ BEGIN
 		FOR j IN 1 .. 2 LOOP
 			one_set := CASE j WHEN 1 THEN conflict ELSE keys END;
 			CONTINUE WHEN one_set = '{}' OR NOT one_set <@ item.given;
-			/* of a key object all is read, or nothing; its values are no arrays and objects, and know of no typmods */
-			CONTINUE WHEN by_key AND EXISTS (SELECT FROM unnest(one_set) c WHERE jsonb_typeof(item.e->c) IN ('object', 'array'));
+			/* of a key object all is read, or nothing; its values are arrays and objects for types made of them only, and know of no typmods */
+			CONTINUE WHEN by_key AND EXISTS (SELECT FROM unnest(one_set) c JOIN pg_attribute ON attrelid = twin AND attname = c
+				WHERE jsonb_typeof(item.e->c) IN ('object', 'array') AND NOT batches.holds_others(atttypid));
 			CONTINUE WHEN by_key AND EXISTS (SELECT FROM jsonb_each(item.e) WHERE key <> ALL (keys) AND NOT (key = 'expected_version' AND value::text ~ '^(null|\d+)$' OR key = 'cascade' AND single = 'ffs_restore'));
 			BEGIN
 				EXECUTE format('SELECT ARRAY[%s] FROM %s', (SELECT string_agg(format('r.%I::text', c), ', ' ORDER BY o) FROM unnest(one_set) WITH ORDINALITY u(c, o)),

@@ -1,6 +1,6 @@
 /* Query texts: templates with values in them, finished texts, names. */
 SET client_min_messages = warning;
-CREATE EXTENSION ffstorage;
+CREATE EXTENSION IF NOT EXISTS ffstorage;
 
 /* a place without quotes: a constant stays a constant */
 SELECT v AS "id = %s", ffs_validate_template('SELECT * FROM t WHERE id = %s', v) AS safe
