@@ -6,10 +6,11 @@
 # processes of the server killed along the way.
 #
 #   perl test/model/run.pl [--seed=N] [--comparisons=N] [--clients=N] [--kills=N]
-#                          [--sizes=64kB,1MB,64MB] [--conf=NAME=VALUE]... [--bindir=DIR]
+#                          [--sizes=64kB,1MB,64MB] [--conf=NAME=VALUE]... [--bindir=DIR] [--postgres=PROGRAM]
 #
 # Starts a server of its own in a temporary folder, not as root, with the
-# programs of --bindir, PG_CONFIG or the PATH.  Half of the kills are of one
+# programs of --bindir, PG_CONFIG or the PATH; --postgres may be one that runs
+# postgres under valgrind.  Half of the kills are of one
 # backend, which makes the server recover, half of the server itself; it comes
 # back with the next of the sizes (as it does in between, if there are fewer
 # kills than sizes).  Prints the seed, what was compared and how much of that
@@ -28,7 +29,7 @@ use lib $FindBin::RealBin;
 use Load qw(sow dice pick chunk);
 
 my %options = (seed => int(rand(1_000_000)), comparisons => 100_000, clients => 8, kills => 0, sizes => '64kB,256kB,1MB,64MB', transactions => 30, patience => 120);
-GetOptions(\%options, 'seed=i', 'comparisons=i', 'clients=i', 'kills=i', 'sizes=s', 'conf=s@', 'bindir=s', 'transactions=i', 'patience=i', 'keep')
+GetOptions(\%options, 'seed=i', 'comparisons=i', 'clients=i', 'kills=i', 'sizes=s', 'conf=s@', 'bindir=s', 'postgres=s', 'transactions=i', 'patience=i', 'keep')
   or die "see the top of $0\n";
 my @sizes = split /,/, $options{sizes};
 
@@ -95,7 +96,7 @@ sub start
 {
 	for (1 .. $options{patience} * 2)
 	{
-		my ($rc, $said) = command('pg_ctl', '-D', $data, '-l', "$dir/log", '-w', '-t', 60, 'start');
+		my ($rc, $said) = command('pg_ctl', '-D', $data, '-l', "$dir/log", '-w', '-t', 60, (defined $options{postgres} ? ('-p', $options{postgres}) : ()), 'start');
 		return $running = 1 if $rc == 0;
 		# backends of the one that was killed may still be there
 		sleep 0.5;
