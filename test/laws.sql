@@ -72,7 +72,6 @@ BEGIN
 				SELECT ROW(%1$s)::text AS key, l_v AS v, l_f AS f, l_t AS t, l_x AS x, l_op AS op, l_by AS ended_by, l_ex AS ex, l_current AS current,
 				       lag(l_v) OVER life AS pv, lag(l_t) OVER life AS pt, lag(l_op) OVER life AS pop,
 				       lead(l_v) OVER life IS NULL AS is_last, row_number() OVER life = 1 AS is_first,
-				       array_agg(l_v + 1) FILTER (WHERE l_op IN ('delete', 'truncate')) OVER life AS resumable,
 				       count(*) FILTER (WHERE l_current) OVER (PARTITION BY %1$s) AS ncurrent
 				  FROM all_versions WINDOW life AS (PARTITION BY %1$s ORDER BY l_f, l_t NULLS LAST))
 			SELECT format('law 2: key %%s version %%s: %%s', key, v, what)
@@ -85,7 +84,8 @@ BEGIN
 				(is_first AND v <> 1, 'the first life begins later than version 1'),
 				(pop IN ('update', 'revert', 'transfer') AND v <> pv + 1, format('follows version %%s', pv)),
 				(pop IN ('update', 'revert', 'transfer') AND f <> pt, format('%%s between versions', CASE WHEN f > pt THEN 'gap' ELSE 'overlap' END)),
-				(pop NOT IN ('update', 'revert', 'transfer') AND NOT (v = 1 OR %7$L AND (v = pv + 1 OR v = ANY (resumable))), format('neither begins a life nor goes on with one that ended at version %%s by %%s', pv, pop)),
+				(pop NOT IN ('update', 'revert', 'transfer') AND NOT (v = 1 OR %7$L AND (v = pv + 1 OR EXISTS (
+					SELECT FROM w AS b WHERE b.key = w.key AND b.f < w.f AND b.op IN ('delete', 'truncate') AND b.v = w.v - 1))), format('neither begins a life nor goes on with one that ended at version %%s by %%s', pv, pop)),
 				(pop NOT IN ('update', 'revert', 'transfer') AND f <= pt, 'begins no later than the last life ended'),
 				(is_last AND NOT current AND op IN ('update', 'revert', 'transfer'), 'the row is gone, but its last version ends with ' || op),
 				(current AND NOT is_last, 'the current version is not the last'),
@@ -98,11 +98,12 @@ BEGIN
 			RETURN QUERY EXECUTE format($q$
 				WITH all_versions AS (SELECT %1$s, %2$s AS l_v, %3$s AS l_f, %7$I AS l_c, %8$I AS l_cb, %9$I AS l_u FROM %5$s
 				           UNION ALL SELECT %1$s, %2$s, %3$s, %7$I, %8$I, %9$I FROM %6$s),
-				w AS (SELECT ROW(%1$s)::text AS key, l_v AS v, l_f AS f, l_c AS c, l_cb AS cb, l_u AS u, array_agg(ROW(l_v, l_c, l_cb)::text) OVER life AS before
+				w AS (SELECT ROW(%1$s)::text AS key, l_v AS v, l_f AS f, l_c AS c, l_cb AS cb, l_u AS u, ROW(l_v + 1, l_c, l_cb)::text AS next, lag(ROW(l_v + 1, l_c, l_cb)::text) OVER life AS expected
 				        FROM all_versions WINDOW life AS (PARTITION BY %1$s ORDER BY l_f))
 				SELECT format('law 2: key %%s version %%s: %%s', key, v, what)
 				  FROM w, LATERAL (VALUES
-					(v > 1 AND NOT ROW(v - 1, c, cb)::text = ANY (before), 'created_at or created_by changed within a life'),
+					(v > 1 AND ROW(v, c, cb)::text IS DISTINCT FROM expected AND NOT EXISTS (		-- a restored life goes on with an earlier one
+						SELECT FROM w AS b WHERE b.key = w.key AND b.f < w.f AND b.next = ROW(w.v, w.c, w.cb)::text), 'created_at or created_by changed within a life'),
 					(u IS DISTINCT FROM f, 'updated_at is not valid_from'),
 					(c > f, 'created_at is later than valid_from')
 				  ) AS checks(broken, what)
