@@ -222,6 +222,14 @@ check_tenant_column(FfsManaged *m, TupleDesc desc)
 						format_type_with_typemod(att->atttypid, att->atttypmod)),
 				 errdetail("A tenant column is of type uuid, text, smallint, integer or bigint."),
 				 errhint("Change its type with ALTER TABLE ... ALTER COLUMN ... TYPE.")));
+	/* The check of writes and the cache compare tenants byte by byte, policies by the column's collation. */
+	if (OidIsValid(att->attcollation) && !get_collation_isdeterministic(att->attcollation))
+		ereport(ERROR,
+				(errcode(FFS_ERRCODE_TENANT_COLUMN_INVALID),
+				 errmsg("tenant column \"%s\" of table \"%s\" has the nondeterministic collation \"%s\"", m->tenant_column, table,
+						get_collation_name(att->attcollation)),
+				 errdetail("By such a collation, different tenants can be equal."),
+				 errhint("ALTER TABLE ... ALTER COLUMN ... TYPE text COLLATE \"C\" first.")));
 	if (!att->attnotnull)
 		ereport(ERROR,
 				(errcode(FFS_ERRCODE_TENANT_COLUMN_INVALID),

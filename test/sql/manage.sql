@@ -57,6 +57,31 @@ SELECT ffs_manage('t', NULL);
 SELECT ffs_manage('t', tenant_column => 'nope');
 SELECT ffs_manage('t', tenant_column => 'maybe');
 SELECT ffs_manage('t', tenant_column => 'v');
+-- by a collation that is not deterministic, tenants could be equal that are not the same (where PostgreSQL has ICU)
+CREATE TABLE loosely (id integer PRIMARY KEY, owner text COLLATE "C" NOT NULL);
+SELECT ffs_manage('loosely', tenant_column => 'owner');
+DO $$
+BEGIN
+	IF EXISTS (SELECT FROM pg_collation WHERE collprovider = 'i') THEN
+		CREATE COLLATION loose (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+		BEGIN
+			ALTER TABLE loosely ALTER owner TYPE text COLLATE loose;
+			ASSERT false, 'taken while it is managed';
+		EXCEPTION WHEN SQLSTATE 'ZF005' THEN NULL;
+		END;
+		PERFORM ffs_unmanage('loosely');
+		ALTER TABLE loosely ALTER owner TYPE text COLLATE loose;
+		BEGIN
+			PERFORM ffs_manage('loosely', tenant_column => 'owner');
+			ASSERT false, 'taken';
+		EXCEPTION WHEN SQLSTATE 'ZF005' THEN
+			ASSERT SQLERRM = 'tenant column "owner" of table "loosely" has the nondeterministic collation "loose"', SQLERRM;
+		END;
+	END IF;
+END $$;
+SELECT count(ffs_unmanage('loosely')) IS NOT NULL AS over FROM ffs_tables WHERE relation = 'loosely'::regclass;
+DROP TABLE loosely;
+DROP COLLATION IF EXISTS loose;
 SELECT ffs_manage('t', exclude => '{zz}');
 SELECT ffs_manage('t', exclude => '{NULL}');
 SELECT ffs_manage('t', 'scd2', exclude => '{a}');
