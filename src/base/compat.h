@@ -55,6 +55,14 @@ ffs_compat_reserve_prefix(const char *prefix)
 #define Abs(x) ((x) >= 0 ? (x) : -(x))
 #endif
 
+/*
+ * Settings of utils/pg_locale.h, which includes ICU's headers where the server
+ * was built with ICU: those need not be here.
+ */
+extern PGDLLIMPORT char *locale_monetary;
+extern PGDLLIMPORT char *locale_numeric;
+extern PGDLLIMPORT char *locale_time;
+
 /* A number that no other backend has meanwhile, from 0 to MaxBackends - 1. */
 static inline int
 ffs_compat_backend_slot(void)

@@ -380,6 +380,16 @@ add_table(Walk *context, Oid rootid, bool by_tenant)
 	context->verdict->tables = lappend(context->verdict->tables, table);
 }
 
+/* A table or view is named, one that is there for everybody. */
+static bool
+note_relation(Walk *context, Oid relid)
+{
+	context->verdict->relations = list_append_unique_oid(context->verdict->relations, relid);
+	if (get_rel_persistence(relid) == RELPERSISTENCE_TEMP)
+		return ffs_cache_refuse(context, "%s is temporary.", get_rel_name(relid));
+	return false;
+}
+
 static bool
 walk_relation(Walk *context, RangeTblEntry *rte)
 {
@@ -389,9 +399,8 @@ walk_relation(Walk *context, RangeTblEntry *rte)
 	Oid			user = ffs_compat_check_as_user(context->query, rte);
 	bool		bound;
 
-	context->verdict->relations = list_append_unique_oid(context->verdict->relations, rte->relid);
-	if (get_rel_persistence(rte->relid) == RELPERSISTENCE_TEMP)
-		return ffs_cache_refuse(context, "%s is temporary.", get_rel_name(rte->relid));
+	if (note_relation(context, rte->relid))
+		return true;
 	/* what a view is made of has entries of its own */
 	if (rte->relkind == RELKIND_VIEW)
 		return false;
@@ -432,7 +441,7 @@ walk_query(Walk *context, Query *query)
 			result = walk_relation(context, rte);
 		else if (rte->rtekind == RTE_SUBQUERY && OidIsValid(rte->relid))
 			/* 16 and later keep the view there */
-			context->verdict->relations = list_append_unique_oid(context->verdict->relations, rte->relid);
+			result = note_relation(context, rte->relid);
 		else if (rte->rtekind == RTE_NAMEDTUPLESTORE)
 			result = ffs_cache_refuse(context, "It reads a transition table.");
 		else if (rte->rtekind == RTE_FUNCTION)

@@ -57,7 +57,10 @@ SELECT sum(running) AS running, sum(waiting) AS waiting FROM ffs_stat_admission;
 
 -- the settings, and who may
 SET ffstorage.max_running_per_tenant = -1;
+-- 17 says the range otherwise
+\set VERBOSITY sqlstate
 SET ffstorage.admission_timeout = -1;
+\set VERBOSITY default
 SET ffstorage.admission_timeout = '1 min';
 CREATE ROLE ffs_admission_app;
 SET ROLE ffs_admission_app;

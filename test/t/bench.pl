@@ -49,5 +49,9 @@ SKIP:
 		like($out, qr/^ +\Q$line\E +[1-9]/m, "mix: $line");
 	}
 }
+
+my ($out, $err) = run_command([ $^X, "$bench/overhead.pl", '--client', $client, '--rows', 100, '--seconds', 1, '--turns', 1, '--only', 'select-only, none, prepared' ]);
+is($err, '', 'overhead: nothing is complained of');
+like($out, qr/^  figures, select-only, none, prepared +[\d.]+ +[\d.]+ +[\d.]+ /m, 'overhead: there are figures');
 $node->stop;
 done_testing();
