@@ -90,6 +90,9 @@ ffs_batch_try(BatchCall *call, void (*work) (BatchCall *call, void *arg), void *
 		error = CopyErrorData();
 		FlushErrorState();
 		ffs_batch_feed_abandon(&call->feed);
+		/* a row that is refused is told of by the call */
+		if (ffs_batch_is_row_error(error->sqlerrcode))
+			ffs_stats_forgive();
 		RollbackAndReleaseCurrentSubTransaction();
 		ffs_batch_name_column(call->reader, error);
 	}

@@ -66,6 +66,9 @@ PG_FUNCTION_INFO_V1(admission);
 /* Refusals degrade health for so long. */
 #define REFUSALS_MATTER	(5 * USECS_PER_MINUTE)
 
+/* Whoever is first in the line of a tenant that is paced looks so often whether it still is. */
+#define LOOK_AGAIN		(100 * INT64CONST(1000))
+
 /* A tenant that wanted more than its limit is watched for so long. */
 #define OVER_LIMIT_MATTERS	(2 * USECS_PER_SEC)
 
@@ -91,6 +94,7 @@ typedef struct Queue
 	Seat	   *last;
 	int64		over_limit;		/* monotonic: when more last wanted to run than may */
 	FfsUse		use;
+	bool		paced;			/* one runs at a time, see pace.c */
 	int64		pause_until;	/* monotonic: before that the line does not move */
 	int64		used;			/* monotonic */
 	int			most_waiting;
@@ -105,6 +109,7 @@ struct Seat
 {
 	Queue	   *queue;			/* NULL: the backend has no call here */
 	bool		granted;		/* runs; else waits */
+	bool		counted;		/* runs, and counted in the queue's use */
 	int64		since;			/* monotonic: when it was granted */
 	int			limit;			/* the one of this call */
 	int			pid;
@@ -134,6 +139,9 @@ static Seat *seats;
 /* The seat of this backend while it is in a queue, and where that was last. */
 static Seat *seat = NULL;
 static Queue *recent = NULL;
+
+/* The processors' time that this backend had taken before its call ran. */
+static int64 took_before = 0;
 
 /* ---- queues ---- */
 
@@ -194,6 +202,8 @@ join_line(Queue *queue, Seat *s)
 		queue->first = s;
 	queue->last = s;
 	queue->waiting++;
+	if (queue->running + queue->waiting > s->limit)
+		queue->over_limit = ffs_resilience_monotonic();
 	queue->most_waiting = Max(queue->most_waiting, queue->waiting);
 }
 
@@ -211,6 +221,13 @@ leave_line(Queue *queue, Seat *s)
 	queue->waiting--;
 }
 
+/* Has it wanted more than its limit of late? */
+static bool
+is_over_limit(const Queue *queue, int64 now)
+{
+	return queue->over_limit != 0 && now - queue->over_limit < OVER_LIMIT_MATTERS;
+}
+
 static void
 grant(Queue *queue, Seat *s, int64 now)
 {
@@ -218,7 +235,16 @@ grant(Queue *queue, Seat *s, int64 now)
 	queue->calls++;
 	s->since = now;
 	s->granted = true;
-	ffs_resilience_call_runs(queue->running == 1);
+	s->counted = !is_over_limit(queue, now);
+	if (s->counted)
+		ffs_resilience_call_runs(&queue->use, now);
+}
+
+/* Is there a place for one more call of that limit? */
+static bool
+has_place(const Queue *queue, int limit, int64 now)
+{
+	return queue->running < (queue->paced ? 1 : limit) && queue->pause_until <= now;
 }
 
 /*
@@ -228,7 +254,7 @@ grant(Queue *queue, Seat *s, int64 now)
 static void
 let_in(Queue *queue, int64 now)
 {
-	while (queue->first != NULL && queue->running < queue->first->limit && queue->pause_until <= now)
+	while (queue->first != NULL && has_place(queue, queue->first->limit, now))
 	{
 		Seat	   *s = queue->first;
 
@@ -258,17 +284,21 @@ ffs_resilience_leave(void)
 	LWLockAcquire(&partition->lock, LW_EXCLUSIVE);
 	if (seat->granted)
 	{
-		int64		pause;
+		int64		took = ffs_resilience_processor_time() - took_before;
+		double		by_another;
 
 		if (queue->running + queue->waiting > seat->limit)
 			queue->over_limit = now;
-		pause = ffs_resilience_pause(&queue->use, queue->running,
-									 queue->over_limit != 0 && now - queue->over_limit < OVER_LIMIT_MATTERS,
-									 now - seat->since, now);
-		queue->pause_until = pause == 0 ? 0 :
-			Min(Max(queue->pause_until, now) + pause, now + LONGEST_PAUSE);
+		if (seat->counted)
+			ffs_resilience_call_ended(&queue->use, took, now);
+		by_another = is_over_limit(queue, now) ? ffs_resilience_use_by_another(now) : 0.0;
+		queue->paced = by_another > 0.0;
+		if (queue->paced)
+			queue->pause_until = Min(Max(queue->pause_until, now) + ffs_resilience_pause(by_another, now - seat->since, took),
+									 now + LONGEST_PAUSE);
+		else
+			queue->pause_until = 0;
 		queue->running--;
-		ffs_resilience_call_ended(queue->running == 0);
 	}
 	else
 		leave_line(queue, seat);
@@ -360,12 +390,15 @@ look_at_line(Queue *queue, int64 now)
 
 	if (queue->first != seat)
 		return until;
+	ffs_resilience_look_at_processors(now);
 	LWLockAcquire(&partition->lock, LW_EXCLUSIVE);
 	if (queue->first == seat)
 	{
+		if (queue->paced && queue->pause_until <= now)
+			queue->paced = is_over_limit(queue, now) && ffs_resilience_use_by_another(now) > 0.0;
 		let_in(queue, now);
 		if (!seat->granted && queue->running < seat->limit)
-			until = queue->pause_until;
+			until = queue->pause_until > now ? queue->pause_until : now + LOOK_AGAIN;
 	}
 	LWLockRelease(&partition->lock);
 	return until;
@@ -507,7 +540,7 @@ ffs_resilience_enter(const char *named_tenant)
 	mine->limit = ffs_resilience_max_running;
 	mine->pid = MyProcPid;
 	mine->latch = MyLatch;
-	if (queue->first == NULL && queue->running < mine->limit && queue->pause_until <= now)
+	if (queue->first == NULL && has_place(queue, mine->limit, now))
 		grant(queue, mine, now);
 	else
 		join_line(queue, mine);
@@ -516,6 +549,7 @@ ffs_resilience_enter(const char *named_tenant)
 	LWLockRelease(&partition->lock);
 	if (!granted)
 		wait_in_line(queue, tenant != NULL);
+	took_before = ffs_resilience_processor_time();
 }
 
 /* ---- figures ---- */

@@ -74,12 +74,11 @@ extern void ffs_resilience_leave(void);
 
 /* ---- pace.c: with shared memory only ---- */
 
-/* The time that calls took, in microseconds, in the present span of time and in the one before. */
+/* What a tenant runs while it is within its limit. */
 typedef struct FfsUse
 {
-	int64		span;
-	uint64		now;
-	uint64		before;
+	int64		marked;			/* the span of time that it was last counted among the users of */
+	uint32		running;		/* calls */
 } FfsUse;
 
 /* ffstorage.pace_tenants */
@@ -89,15 +88,22 @@ extern bool ffs_resilience_pace_tenants;
 #define LONGEST_PAUSE	1000000
 
 extern void ffs_resilience_pace_init(void);
-/* A call runs, the first of its queue now; it has ended, the last one. */
-extern void ffs_resilience_call_runs(bool first);
-extern void ffs_resilience_call_ended(bool last);
+/* A call of a tenant within its limit begins; has ended and `took` so much of the processors' time. */
+extern void ffs_resilience_call_runs(FfsUse *use, int64 now);
+extern void ffs_resilience_call_ended(FfsUse *use, int64 took, int64 now);
+/* The processors' time that this process has taken, in microseconds. */
+extern int64 ffs_resilience_processor_time(void);
 /* See whether processors are short, if that was not done just now; may read a file. */
 extern void ffs_resilience_look_at_processors(int64 now);
 /*
- * A call of the queue whose use this is has ended after `duration`, while `own`
- * ran with it: how long, in microseconds, must the next one wait?  Mostly 0.
+ * How many processors each tenant within its limit takes, on average over the
+ * last moments; 0 where there is none, or processors are not short.
  */
-extern int64 ffs_resilience_pause(FfsUse *use, uint32 own, bool over_limit, int64 duration, int64 now);
+extern double ffs_resilience_use_by_another(int64 now);
+/*
+ * A call of a tenant over its limit has ended after `duration`: how long, in
+ * microseconds, must the next one wait?
+ */
+extern int64 ffs_resilience_pause(double by_another, int64 duration, int64 took);
 
 #endif							/* FFS_RESILIENCE_BOUNDS_H */

@@ -7,25 +7,31 @@
  * clients from taking most of the processors' time: each of its places is
  * taken again at once, and much of the work of a short call is done outside of
  * it (the transaction around it, the protocol).  So while processors are short,
- * a tenant that wants to run more calls at once than its limit may only begin
- * them at such a pace that they take a quarter of what the calls of another
- * tenant take on average.  With processors to spare, and for tenants that keep
+ * a tenant that wants to run more calls at once than its limit runs one at a
+ * time, and at such a pace that they take a quarter of what the calls of another
+ * tenant take on average, if a pause of LONGEST_PAUSE is enough for that.  With processors to spare, and for tenants that keep
  * to their limit, there is no pace.
  *
- * What a tenant uses is the time that its calls take: by the clock over the
- * last moments, and by how many run now, whichever is more, so that it is known
- * for short and for long calls.  Processors are short when more processes want
- * to run than there are (which only Linux says), or, where that is not known,
- * when that many calls of others run.
+ * What a tenant uses is the processors' time that its calls took which ended in
+ * the last moments.  Time by the clock would not do: whoever has been made to
+ * wait is the first whom the system lets run, so that the same work takes less
+ * of it.  Processors are short when more processes want to run than there are
+ * (which only Linux says), or, where that is not known, when that many calls of
+ * others run.
  *
- * Shared memory: the total of all tenants' use, under Pace.mutex, a spinlock;
- * the rest are atomics.  A tenant's own use is under the lock of its queue.
+ * Only calls of tenants within their limits count as those of others: two that
+ * are over their limits do not slow each other down.
+ *
+ * Shared memory: what these calls take, under Pace.mutex, a spinlock; the rest
+ * are atomics.  A tenant's own FfsUse is under the lock of its queue.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include <fcntl.h>
+#include <math.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "port/atomics.h"
@@ -37,44 +43,37 @@
 /* The share of another's time that the calls of a tenant over its limit take. */
 #define SHARE			0.25
 
-/* Use is counted by spans of time of this length, in microseconds. */
-#define SPAN			200000
+/* The last moments: averages forget by half in 0.7 of it; in microseconds. */
+#define SPAN			1000000
+
+/*
+ * Processors that were short a moment ago still are: a tenant that is slowed
+ * down makes them less so; in microseconds.
+ */
+#define SHORT_FOR		500000
 
 /* How often to look how many processes want to run, in microseconds. */
 #define LOOK_EVERY		20000
 
 typedef struct Pace
 {
-	pg_atomic_uint32 running;	/* calls that run now */
-	pg_atomic_uint32 tenants;	/* whose they are */
 	pg_atomic_uint32 runnable;	/* processes that want to run, on average, times 16; 0: not known */
 	pg_atomic_uint64 looked;	/* when that was looked up */
+	pg_atomic_uint64 short_until;	/* processors count as short until then */
 	slock_t		mutex;
-	FfsUse		total;
-	uint32		users;			/* tenants in total.now */
-	uint32		users_before;	/* in total.before */
+	int64		seen;			/* until when average is true */
+	double		average;		/* how many processors calls took in the last moments */
+	uint32		running;		/* calls that run */
+	uint32		tenants;		/* whose they are */
+	int64		span;			/* the number of the present span of time */
+	uint32		users;			/* tenants with calls in it */
+	uint32		users_before;	/* in the one before */
 } Pace;
 
 bool		ffs_resilience_pace_tenants = true;
 
 static Pace *shared = NULL;
 static uint32 processors = 1;
-
-void
-ffs_resilience_call_runs(bool first)
-{
-	pg_atomic_fetch_add_u32(&shared->running, 1);
-	if (first)
-		pg_atomic_fetch_add_u32(&shared->tenants, 1);
-}
-
-void
-ffs_resilience_call_ended(bool last)
-{
-	pg_atomic_fetch_sub_u32(&shared->running, 1);
-	if (last)
-		pg_atomic_fetch_sub_u32(&shared->tenants, 1);
-}
 
 /* ---- are processors short? ---- */
 
@@ -109,77 +108,117 @@ ffs_resilience_look_at_processors(int64 now)
 		return;
 	runnable = count_runnable();
 	average = pg_atomic_read_u32(&shared->runnable);
-	pg_atomic_write_u32(&shared->runnable,
-						runnable == 0 ? 0 : Max(average - average / 4 + runnable * 4, 1));
+	average = runnable == 0 ? 0 : Max(average - average / 4 + runnable * 4, 1);
+	pg_atomic_write_u32(&shared->runnable, average);
+	if (average > processors * 16)
+		pg_atomic_write_u64(&shared->short_until, (uint64) (now + SHORT_FOR));
 }
 
 static bool
-processors_are_short(uint32 others)
+processors_are_short(uint32 others, int64 now)
 {
-	uint32		average = pg_atomic_read_u32(&shared->runnable);
-
-	return average == 0 ? others >= processors : average > processors * 16;
+	if (pg_atomic_read_u32(&shared->runnable) == 0)
+		return others >= processors;
+	return now < (int64) pg_atomic_read_u64(&shared->short_until);
 }
 
 /* ---- use ---- */
 
-/* Bring the counts up to the span that `now` is in; is it another one than before? */
-static bool
-move_on(FfsUse *use, int64 now)
+int64
+ffs_resilience_processor_time(void)
+{
+	struct timespec t;
+
+#ifdef CLOCK_THREAD_CPUTIME_ID
+	if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) != 0)
+		return 0;
+#else
+	if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t) != 0)
+		return 0;
+#endif
+	return t.tv_sec * USECS_PER_SEC + t.tv_nsec / 1000;
+}
+
+/* Forget what is long ago. */
+static void
+let_fade(int64 now)
 {
 	int64		span = now / SPAN;
 
-	if (use->span == span)
-		return false;
-	use->before = use->span == span - 1 ? use->now : 0;
-	use->now = 0;
-	use->span = span;
-	return true;
+	if (now > shared->seen)
+	{
+		shared->average *= exp((double) (shared->seen - now) / SPAN);
+		shared->seen = now;
+	}
+	if (span > shared->span)
+	{
+		shared->users_before = shared->span == span - 1 ? shared->users : shared->tenants;
+		shared->users = shared->tenants;
+		shared->span = span;
+	}
 }
 
-/* How many calls ran at once, on average, over about a span. */
-static double
-average_use(const FfsUse *use, int64 now)
+/* So many more, or fewer, calls of the tenant run, and the one that ended took so much. */
+static void
+count_use(FfsUse *use, int change, int64 took, int64 now)
 {
-	double		part = (double) (now % SPAN) / SPAN;
+	bool		ran = use->running > 0;
 
-	return (use->before * (1.0 - part) + use->now) / SPAN;
+	use->running += change;
+	SpinLockAcquire(&shared->mutex);
+	let_fade(now);
+	shared->average += (double) took / SPAN;
+	shared->running += change;
+	if (use->marked < shared->span)
+	{
+		/* if it ran, it did so when the span began */
+		shared->users += ran ? 0 : 1;
+		use->marked = shared->span;
+	}
+	shared->tenants += (use->running > 0) - ran;
+	SpinLockRelease(&shared->mutex);
 }
 
-int64
-ffs_resilience_pause(FfsUse *use, uint32 own, bool over_limit, int64 duration, int64 now)
+void
+ffs_resilience_call_runs(FfsUse *use, int64 now)
 {
-	uint32		running = pg_atomic_read_u32(&shared->running);
-	uint32		tenants = pg_atomic_read_u32(&shared->tenants);
-	uint32		others = running > own ? running - own : 0;
-	uint64		cost = (uint64) Min(Max(duration, 1), SPAN);
-	double		used;
-	double		by_others;
-	double		total;
+	count_use(use, 1, 0, now);
+}
+
+void
+ffs_resilience_call_ended(FfsUse *use, int64 took, int64 now)
+{
+	count_use(use, -1, took, now);
+}
+
+double
+ffs_resilience_use_by_another(int64 now)
+{
+	double		average;
+	uint32		running;
 	uint32		users;
 
-	(void) move_on(use, now);
+	if (!ffs_resilience_pace_tenants)
+		return 0.0;
 	SpinLockAcquire(&shared->mutex);
-	if (move_on(&shared->total, now))
-	{
-		shared->users_before = shared->total.before > 0 ? shared->users : 0;
-		shared->users = 0;
-	}
-	if (use->now == 0)
-		shared->users++;
-	shared->total.now += cost;
-	use->now += cost;
-	total = average_use(&shared->total, now);
+	let_fade(now);
+	average = shared->average;
+	running = shared->running;
 	users = Max(shared->users, shared->users_before);
 	SpinLockRelease(&shared->mutex);
 
-	used = average_use(use, now);
-	by_others = users > 1 ? (total - used) / (users - 1) : 0.0;
-	if (tenants > 1)
-		by_others = Max(by_others, (double) others / (tenants - 1));
-	if (by_others <= 0.0 || !over_limit || !ffs_resilience_pace_tenants || !processors_are_short(others))
-		return 0;
-	return (int64) Min(duration / (by_others * SHARE), LONGEST_PAUSE);
+	if (users == 0 || !processors_are_short(running, now))
+		return 0.0;
+	/* long calls, of which none has ended: the processors are shared evenly */
+	if (average <= 0.0 && running > 0)
+		average = (double) processors * running / (running + 1);
+	return average / users;
+}
+
+int64
+ffs_resilience_pause(double by_another, int64 duration, int64 took)
+{
+	return (int64) Max(Min(took / (by_another * SHARE) - duration, LONGEST_PAUSE), 1.0);
 }
 
 /* ---- opening ---- */
@@ -197,10 +236,9 @@ shmem_setup(void *memory, bool found)
 	if (found)
 		return;
 	memset(shared, 0, sizeof(Pace));
-	pg_atomic_init_u32(&shared->running, 0);
-	pg_atomic_init_u32(&shared->tenants, 0);
 	pg_atomic_init_u32(&shared->runnable, 0);
 	pg_atomic_init_u64(&shared->looked, 0);
+	pg_atomic_init_u64(&shared->short_until, 0);
 	SpinLockInit(&shared->mutex);
 }
 

@@ -588,6 +588,21 @@ ffs_stats_begin(Oid relid, FfsOperation op, instr_time started)
 }
 
 void
+ffs_stats_forgive(void)
+{
+	int			nest = GetCurrentTransactionNestLevel();
+
+	for (Level *level = levels; level != NULL && level->nest >= nest; level = level->prev)
+	{
+		for (Pending *pending = level->pending; pending != NULL; pending = pending->next)
+		{
+			all_open -= pending->open;
+			pending->open = 0;
+		}
+	}
+}
+
+void
 ffs_stats_count(Oid relid, FfsOperation op, uint64 calls, uint64 rows, uint64 nanoseconds)
 {
 	Pending    *pending;

@@ -50,6 +50,13 @@ extern bool ffs_stats_enabled(void);
 extern void ffs_stats_begin(Oid relid, FfsOperation op, instr_time started);
 
 /*
+ * What has begun in this subtransaction, and was not ended by an error, was a
+ * try that the caller makes up for: it is no error.  Called before the
+ * subtransaction is rolled back.
+ */
+extern void ffs_stats_forgive(void);
+
+/*
  * Count a call (or 0 calls: more of one that was counted) and `rows` of an
  * operation on a table (the root, for a partition) and the time it took;
  * becomes visible when the transaction commits, is forgotten when the

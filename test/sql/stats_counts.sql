@@ -79,6 +79,12 @@ BEGIN
 END $$;
 SELECT * FROM counts();
 
+-- rows that a batch rejects are told of by it, however it found them; a batch that fails is an error
+SELECT action, sqlstate, count(*) FROM ffs_create_many('counted', '[{"id": 1, "n": 1}, {"id": 60, "n": 1}, {"id": 61, "n": 1000}]', on_error => 'report') GROUP BY action, sqlstate ORDER BY action, sqlstate;
+SELECT action, sqlstate, count(*) FROM ffs_create_many('counted', '[{"id": 1, "n": 1}, {"id": 62, "n": 1}, {"id": 63, "n": 1000}]', on_error => 'report') GROUP BY action, sqlstate ORDER BY action, sqlstate;
+SELECT action, sqlstate, count(*) FROM ffs_update_many('counted', '[{"id": 60, "n": 2}, {"id": 62, "n": 1000}]', on_error => 'report') GROUP BY action, sqlstate ORDER BY action, sqlstate;
+SELECT * FROM counts();
+
 -- procedures that commit
 DO $$
 BEGIN

@@ -110,7 +110,7 @@ ledger_ok('repeatable read', $clients * $each);
 
 # ---- few attempts, cancels and terminated sessions: what fails leaves nothing ----
 
-my $stop = time + ($ENV{FFS_LONG} ? 60 : 5);
+my $stop = time + ($ENV{FFS_RUN_SECONDS} // ($ENV{FFS_LONG} ? 60 : 5));
 my @loads;
 foreach my $n (1 .. $clients)
 {

@@ -159,7 +159,8 @@ sub query
 	{
 		if ($select->can_read($while ? 0.01 : undef))
 		{
-			last if !sysread($self->{out}, $said, 65536, length $said);
+			# psql has ended
+			if (!sysread($self->{out}, $said, 65536, length $said)) { $self->{gone} = 1; last; }
 		}
 		$while->($self) if $while;
 	}
