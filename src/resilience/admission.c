@@ -140,8 +140,14 @@ static Seat *seats;
 static Seat *seat = NULL;
 static Queue *recent = NULL;
 
-/* The processors' time that this backend had taken before its call ran. */
-static int64 took_before = 0;
+/*
+ * The processors' time that this backend had taken when its last call ended,
+ * and what goes for the present one: from when it ran, less what the transaction
+ * and the protocol around it took, as far as that is MOST_AROUND.
+ */
+#define MOST_AROUND		1000
+static int64 took_until = 0;
+static int64 took_from = 0;
 
 /* ---- queues ---- */
 
@@ -284,9 +290,11 @@ ffs_resilience_leave(void)
 	LWLockAcquire(&partition->lock, LW_EXCLUSIVE);
 	if (seat->granted)
 	{
-		int64		took = ffs_resilience_processor_time() - took_before;
+		int64		took;
 		double		by_another;
 
+		took_until = ffs_resilience_processor_time();
+		took = took_until - took_from;
 		if (queue->running + queue->waiting > seat->limit)
 			queue->over_limit = now;
 		if (seat->counted)
@@ -549,7 +557,8 @@ ffs_resilience_enter(const char *named_tenant)
 	LWLockRelease(&partition->lock);
 	if (!granted)
 		wait_in_line(queue, tenant != NULL);
-	took_before = ffs_resilience_processor_time();
+	took_from = ffs_resilience_processor_time();
+	took_from -= Min(took_from - took_until, MOST_AROUND);
 }
 
 /* ---- figures ---- */

@@ -9,11 +9,12 @@
  * it (the transaction around it, the protocol).  So while processors are short,
  * a tenant that wants to run more calls at once than its limit runs one at a
  * time, and at such a pace that they take a quarter of what the calls of another
- * tenant take on average, if a pause of LONGEST_PAUSE is enough for that.  With processors to spare, and for tenants that keep
+ * tenant take on average (but one in a hundred of all processors' time), if a
+ * pause of LONGEST_PAUSE is enough for that.  With processors to spare, and for tenants that keep
  * to their limit, there is no pace.
  *
  * What a tenant uses is the processors' time that its calls took which ended in
- * the last moments.  Time by the clock would not do: whoever has been made to
+ * the last moments, and the transactions around them.  Time by the clock would not do: whoever has been made to
  * wait is the first whom the system lets run, so that the same work takes less
  * of it.  Processors are short when more processes want to run than there are
  * (which only Linux says), or, where that is not known, when that many calls of
@@ -42,6 +43,9 @@
 
 /* The share of another's time that the calls of a tenant over its limit take. */
 #define SHARE			0.25
+
+/* What it takes at least, of all processors' time: others may want very little. */
+#define LEAST			0.01
 
 /* The last moments: averages forget by half in 0.7 of it; in microseconds. */
 #define SPAN			1000000
@@ -218,7 +222,9 @@ ffs_resilience_use_by_another(int64 now)
 int64
 ffs_resilience_pause(double by_another, int64 duration, int64 took)
 {
-	return (int64) Max(Min(took / (by_another * SHARE) - duration, LONGEST_PAUSE), 1.0);
+	double		share = Max(by_another * SHARE, processors * LEAST);
+
+	return (int64) Max(Min(took / share - duration, LONGEST_PAUSE), 1.0);
 }
 
 /* ---- opening ---- */
