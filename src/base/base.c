@@ -307,7 +307,7 @@ fetch(Relation rel, Relation index, int nkeys, const Datum *values, const Datum 
 		ScanKeyEntryInitialize(&keys[i], 0, i + 1, strategy, InvalidOid,
 							   index->rd_indcollation[i], get_opcode(op), i < nkeys ? values[i] : *until);
 	}
-	scan = index_beginscan(rel, index, snapshot, nscankeys, 0);
+	scan = ffs_compat_index_beginscan(rel, index, snapshot, nscankeys);
 	index_rescan(scan, keys, nscankeys, NULL, 0);
 	do
 	{

@@ -16,6 +16,7 @@
 #endif
 
 #include "access/genam.h"
+#include "access/stratnum.h"
 #include "access/tableam.h"
 #include "executor/executor.h"
 #include "catalog/pg_class.h"
@@ -42,6 +43,7 @@
 #include "utils/relfilenodemap.h"
 #endif
 #include "utils/snapmgr.h"
+#include "utils/sortsupport.h"
 
 /* The prefix that belongs to us: unknown settings under it are errors. */
 static inline void
@@ -54,6 +56,33 @@ ffs_compat_reserve_prefix(const char *prefix)
 #ifndef Abs
 #define Abs(x) ((x) >= 0 ? (x) : -(x))
 #endif
+
+/* 18 has another spelling, in front of the declaration. */
+#ifndef pg_attribute_noreturn
+#define pg_attribute_noreturn() __attribute__((noreturn))
+#endif
+
+/* A scan of an index, by entries. */
+static inline IndexScanDesc
+ffs_compat_index_beginscan(Relation rel, Relation index, Snapshot snapshot, int nkeys)
+{
+#if PG_VERSION_NUM >= 180000
+	return index_beginscan(rel, index, snapshot, NULL, nkeys, 0);
+#else
+	return index_beginscan(rel, index, snapshot, nkeys, 0);
+#endif
+}
+
+/* How the columns of a btree index are sorted. */
+static inline void
+ffs_compat_prepare_sort(Relation index, bool descending, SortSupport ssup)
+{
+#if PG_VERSION_NUM >= 180000
+	PrepareSortSupportFromIndexRel(index, descending, ssup);
+#else
+	PrepareSortSupportFromIndexRel(index, descending ? BTGreaterStrategyNumber : BTLessStrategyNumber, ssup);
+#endif
+}
 
 /*
  * Settings of utils/pg_locale.h, which includes ICU's headers where the server

@@ -514,7 +514,7 @@ sort_entries(Pending *pending, Relation index)
 		ssup->ssup_nulls_first = (index->rd_indoption[i] & INDOPTION_NULLS_FIRST) != 0;
 		ssup->ssup_attno = i + 1;
 		ssup->abbreviate = i == 0;
-		PrepareSortSupportFromIndexRel(index, descending ? BTGreaterStrategyNumber : BTLessStrategyNumber, ssup);
+		ffs_compat_prepare_sort(index, descending, ssup);
 	}
 	first = &sorting.columns[0];
 	for (int i = 0; i < pending->n; i++)

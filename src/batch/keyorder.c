@@ -46,13 +46,13 @@ ffs_batch_open_order(Oid index_oid)
 		support->ssup_cxt = CurrentMemoryContext;
 		support->ssup_collation = index->rd_indcollation[i];
 		support->ssup_attno = i + 1;
-		PrepareSortSupportFromIndexRel(index, BTLessStrategyNumber, support);
+		ffs_compat_prepare_sort(index, false, support);
 	}
 	order->quick->ssup_cxt = CurrentMemoryContext;
 	order->quick->ssup_collation = index->rd_indcollation[0];
 	order->quick->ssup_attno = 1;
 	order->quick->abbreviate = true;
-	PrepareSortSupportFromIndexRel(index, BTLessStrategyNumber, order->quick);
+	ffs_compat_prepare_sort(index, false, order->quick);
 	index_close(index, AccessShareLock);
 	return order;
 }

@@ -334,7 +334,7 @@ is_there(const Reference *reference, const TupleTableSlot *slot)
 		keys[i].sk_argument = slot->tts_values[attno - 1];
 	}
 	/* what we wrote ourselves counts, and what is committed by now */
-	scan = index_beginscan(reference->parent, reference->index, SnapshotSelf, reference->nkeys, 0);
+	scan = ffs_compat_index_beginscan(reference->parent, reference->index, SnapshotSelf, reference->nkeys);
 	index_rescan(scan, keys, reference->nkeys, NULL, 0);
 	result = index_getnext_slot(scan, ForwardScanDirection, reference->found);
 	ExecClearTuple(reference->found);

@@ -10,6 +10,8 @@
 
 #include "postgres.h"
 
+#include "base/compat.h"
+
 extern void ffs_resilience_breaker_init(void);
 
 /* Error 22023, 22004 unless the name can be a breaker's. */

@@ -64,8 +64,7 @@ typedef struct FfsAuditor
 	Datum	   *row_values;		/* a row of the table, taken apart */
 	bool	   *row_nulls;
 
-	const char *operation;		/* what values has now, as it was given */
-	text	   *operation_text;
+	text	   *operation_text;	/* what values has now */
 	MemoryContext context;		/* holds all of it */
 	FullTransactionId busy_in;	/* at work, or left so by an error in this transaction */
 } FfsAuditor;
@@ -180,21 +179,27 @@ put(FfsAuditor *auditor, int source, Datum value, bool isnull)
 	auditor->nulls[i] = isnull;
 }
 
+static bool
+text_is(const text *t, const char *string)
+{
+	size_t		length = strlen(string);
+
+	return VARSIZE(t) - VARHDRSZ == length && memcmp(VARDATA(t), string, length) == 0;
+}
+
 /* What all entries of one change have in common. */
 static void
 begin_change(FfsAuditor *auditor, const char *operation, TimestampTz at,
 			 const Datum *values, const bool *nulls)
 {
-	if (auditor->operation == NULL || strcmp(auditor->operation, operation) != 0)
+	if (auditor->operation_text == NULL || !text_is(auditor->operation_text, operation))
 	{
 		MemoryContext old = MemoryContextSwitchTo(auditor->context);
 
-		auditor->operation = NULL;
 		if (auditor->operation_text != NULL)
 			pfree(auditor->operation_text);
 		auditor->operation_text = NULL;
 		auditor->operation_text = cstring_to_text(operation);
-		auditor->operation = VARDATA(auditor->operation_text);
 		MemoryContextSwitchTo(old);
 	}
 	put(auditor, FFS_FROM_OPERATION, PointerGetDatum(auditor->operation_text), false);

@@ -172,7 +172,7 @@ process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tre
 				ProcessUtilityContext context, ParamListInfo params,
 				QueryEnvironment *query_env, DestReceiver *dest, QueryCompletion *qc)
 {
-	ProcessUtility_hook_type next = prev_process_utility ? prev_process_utility : standard_ProcessUtility;
+	ProcessUtility_hook_type volatile next = prev_process_utility ? prev_process_utility : standard_ProcessUtility;
 	CopyStmt   *stmt = (CopyStmt *) pstmt->utilityStmt;
 	Relation	rel = NULL;
 	bool		skip = false;

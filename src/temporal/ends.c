@@ -225,7 +225,7 @@ begin_part(EndsScan *ends)
 	ScanKeyInit(&keys[1], 2, ends->part == 0 ? BTLessStrategyNumber : BTGreaterStrategyNumber,
 				ends->part == 0 ? F_XID8LT : F_XID8GT,
 				FullTransactionIdGetDatum(ffs_temporal_xid()));
-	ends->scan = index_beginscan(ends->rel, ends->index, SnapshotSelf, nkeys, 0);
+	ends->scan = ffs_compat_index_beginscan(ends->rel, ends->index, SnapshotSelf, nkeys);
 	index_rescan(ends->scan, keys, nkeys, NULL, 0);
 }
 

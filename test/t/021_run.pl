@@ -118,15 +118,19 @@ foreach my $n (1 .. $clients)
 	PostgreSQL::Test::Utils::append_to_file("$base.sql", join('', map {
 		my $a = 1 + int rand 6;
 		my $b = 1 + ($a + int rand 5) % 6;
-		"CALL ffs_run('SELECT transfer($a, $b, nextval(''numbers''))', max_attempts => 2, base_delay => '1 ms', timeout => '40 ms');\n" } 1 .. 400 * ($stop - time)));
-	push @loads, IPC::Run::start([ 'psql', '-X', '-q', '-d', $node->connstr('postgres'), '-f', "$base.sql" ], '>', '/dev/null', '2>', "$base.err");
+		"CALL ffs_run('SELECT transfer($a, $b, nextval(''numbers''))', max_attempts => 2, base_delay => '1 ms', timeout => '40 ms');\n" } 1 .. 2000));
+	# again and again: a terminated session is the end of a psql
+	push @loads, IPC::Run::start([ 'sh', '-c', 'while [ -e "$2" ]; do psql -X -q -d "$1" -f "$2"; done', 'sh', $node->connstr('postgres'), "$base.sql" ],
+		'>', '/dev/null', '2>', "$base.err");
 }
+my $chaos = ffs_session($node);
 while (time < $stop)
 {
-	one(q{SELECT CASE WHEN random() < 0.02 THEN pg_terminate_backend(pid) ELSE pg_cancel_backend(pid) END
+	$chaos->query(q{SELECT count(CASE WHEN random() < 0.1 THEN pg_terminate_backend(pid) ELSE pg_cancel_backend(pid) END)
 		FROM pg_stat_activity WHERE query LIKE 'CALL ffs_run%' AND random() < 0.3});
-	sleep 0.01;
+	sleep 0.01 + rand 0.05;
 }
+unlink map { $node->basedir . "/harsh$_.sql" } 1 .. $clients;
 one(q{SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE query LIKE 'CALL ffs_run%'});
 $_->finish foreach @loads;
 ledger_ok('cancels');
