@@ -17,6 +17,7 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
+#include "parser/scansup.h"
 
 #include "base/base.h"
 #include "resilience/validate.h"
@@ -735,12 +736,23 @@ examine(Node *node, void *context)
 
 /* ---- statements ---- */
 
+/* Where a statement begins; before 18 blanks in front of it are its own. */
+static int
+beginning(const FfsExamination *ex, const RawStmt *raw)
+{
+	int			location = Max(raw->stmt_location, 0);
+
+	while (scanner_isspace(ex->text[location]))
+		location++;
+	return location;
+}
+
 /* Statements that have no condition, and reach out of the database by themselves. */
 static bool
 examine_utility(Walk *walk, RawStmt *raw)
 {
 	Node	   *node = raw->stmt;
-	int			location = raw->stmt_location;
+	int			location = beginning(walk->ex, raw);
 
 	switch (nodeTag(node))
 	{
@@ -803,7 +815,7 @@ examine_text(FfsExamination *ex)
 	}
 	if (list_length(statements) > 1)
 	{
-		ffs_validate_found(ex, "stacked", lsecond_node(RawStmt, statements)->stmt_location, "There is more than one statement.");
+		ffs_validate_found(ex, "stacked", beginning(ex, lsecond_node(RawStmt, statements)), "There is more than one statement.");
 		return;
 	}
 	if (ffs_validate_comments(ex))
