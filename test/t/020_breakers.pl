@@ -44,6 +44,53 @@ cmp_ok($tries, '>=', 1, "one of them went ($tries in all)");
 cmp_ok($gap, '>=', 0.44, 'and no other before that one had failed and the time had passed');
 is(one(q{SELECT calls = (SELECT count(*) FROM probes) AND rejected + calls > 2900 FROM ffs_breakers WHERE name = 'x'}), 't', 'all were counted');
 
+# ---- fifty at once, while some are cancelled and terminated ----
+
+one(<<'SQL');
+CREATE PROCEDURE storm(until timestamptz) LANGUAGE plpgsql AS $$
+BEGIN
+    WHILE clock_timestamp() < until LOOP
+        IF ffs_breaker_allow('storm') THEN
+            -- a second one would wait here for the first for longer than it may
+            PERFORM set_config('lock_timeout', '500ms', true);
+            PERFORM pg_advisory_xact_lock(77);
+            INSERT INTO probes VALUES (pg_backend_pid());
+            PERFORM pg_sleep(0.8);
+            PERFORM ffs_breaker_report('storm', false);
+        END IF;
+        COMMIT;
+        PERFORM pg_sleep(0.02 * random());
+    END LOOP;
+END $$;
+TRUNCATE probes;
+SQL
+open_breaker('storm');
+my $seconds = $ENV{FFS_STORM_SECONDS} // ($ENV{FFS_LONG} ? 60 : 6);
+my $end = one("SELECT clock_timestamp() + interval '$seconds seconds'");
+my $stop = time + $seconds;
+my $err = $node->basedir . '/storm.err';
+my @storm = map { IPC::Run::start([ 'sh', '-c', 'while [ "$(date +%s)" -lt "$3" ]; do psql -X -q -v VERBOSITY=verbose -d "$1" -c "$2"; done', 'sh',
+			$node->connstr('postgres'), "CALL storm('$end')", int $stop ], '>', '/dev/null', '2>', "$err$_") } 1 .. 50;
+my $chaos = ffs_session($node);
+while (time < $stop)
+{
+	$chaos->query(q{SELECT count(CASE WHEN random() < 0.5 THEN pg_terminate_backend(pid) ELSE pg_cancel_backend(pid) END)
+		FROM (SELECT pid FROM pg_stat_activity WHERE query LIKE 'CALL storm%' AND (pid IN (SELECT probe_pid FROM ffs_breakers) AND random() < 0.1 OR random() < 0.003)) x});
+	sleep 0.05;
+}
+$_->finish foreach @storm;
+my %storm;
+foreach my $n (1 .. 50)
+{
+	$storm{$_}++ foreach slurp_file("$err$n") =~ /(?:ERROR|FATAL):  (\w{5})/g;
+}
+my $sleeps = one(q{SELECT calls - failed FROM ffs_breakers WHERE name = 'storm'});
+note("storm: $sleeps probes were not reported; " . join(', ', map { "$storm{$_} times $_" } sort keys %storm));
+is(join(' ', grep { !/^(57014|57P01)$/ } sort keys %storm), '', 'storm: no two had the probe at once');
+cmp_ok($storm{57014} // 0, '>', 0, 'storm: some were cancelled');
+cmp_ok(one('SELECT count(*) FROM probes'), '>', 1, 'storm: others tried after them');
+is(one(q{SELECT probe_pid IS NULL FROM ffs_breakers WHERE name = 'storm'}), 't', 'storm: nobody holds the probe in the end');
+
 # ---- turned away in under a millisecond ----
 
 open_breaker('fast');
