@@ -155,6 +155,17 @@ get_rows(GetCall *call, Relation rel, ReturnSetInfo *result)
 	return found;
 }
 
+/* For the figures: the keys from this one on are looked for by a query. */
+static void
+left_to_query(const GetCall *call, int from)
+{
+	uint64		n = 0;
+
+	for (int i = from; i < call->nelements; i++)
+		n += !call->nulls[i];
+	ffs_registry_row_cache->left_to_query(n);
+}
+
 /* By way of the cache; false if the table is not one that it answers for. */
 static bool
 get_cached_rows(GetCall *call, ReturnSetInfo *result, uint64 *found)
@@ -183,7 +194,10 @@ get_cached_rows(GetCall *call, ReturnSetInfo *result, uint64 *found)
 		if (answer == FFS_ROW_ASK)
 		{
 			if (first)
+			{
+				left_to_query(call, i + 1);
 				break;
+			}
 			answer = ffs_batch_ask_table(table, key, context, &row) ? FFS_ROW_FOUND : FFS_ROW_NONE;
 		}
 		first = false;

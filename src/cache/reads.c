@@ -275,7 +275,10 @@ ffs_cache_find(FfsTable *table, const Datum *key, MemoryContext context, Datum *
 		ffs_cache_has_own_inserts(known->fence, known->rootid))
 		return FFS_ROW_ASK;
 	if (known->by_tenant && ffs_tenancy_mode() == FFS_TENANT_NONE)
+	{
+		ffs_cache_pending[COUNT_HITS]++;
 		return FFS_ROW_NONE;
+	}
 	if (!ffs_cache_make_key(known, key, bytes, &store_key))
 		return FFS_ROW_ASK;
 	switch (ffs_cache_look_up(&store_key, GetActiveSnapshot(), context, &found))
@@ -293,6 +296,12 @@ ffs_cache_find(FfsTable *table, const Datum *key, MemoryContext context, Datum *
 	return is_visible(known, table, found) ? FFS_ROW_FOUND : FFS_ROW_NONE;
 }
 
+void
+ffs_cache_left_to_query(uint64 n)
+{
+	ffs_cache_pending[COUNT_BYPASSED] += n;
+}
+
 FfsRowAnswer
 ffs_cache_get(FfsTable *table, const Datum *key, MemoryContext context, Datum *row)
 {
@@ -308,7 +317,10 @@ ffs_cache_get(FfsTable *table, const Datum *key, MemoryContext context, Datum *r
 	if (!lock_table(&known, table) || !ffs_cache_may_answer(known, table))
 		goto ask;
 	if (known->by_tenant && ffs_tenancy_mode() == FFS_TENANT_NONE)
+	{
+		ffs_cache_pending[COUNT_HITS]++;
 		return FFS_ROW_NONE;
+	}
 	if (ffs_cache_has_own_inserts(known->fence, known->rootid) ||
 		!ffs_cache_make_key(known, key, bytes, &store_key))
 		goto ask;

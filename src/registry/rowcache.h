@@ -40,6 +40,9 @@ typedef struct FfsRowCache
 	 */
 	FfsRowAnswer (*find) (FfsTable *table, const Datum *key, MemoryContext context, Datum *row);
 
+	/* `n` rows more were left to a query without having been asked for. */
+	void		(*left_to_query) (uint64 n);
+
 	/*
 	 * Before a row of `table` (the root or a partition) is written: the old
 	 * one (NULL for INSERT) and the new one (NULL for DELETE), of relation

@@ -142,6 +142,9 @@ SELECT * FROM did();
 SET ffstorage.cache = off;
 SELECT v FROM ffs_get(NULL::t, 6);
 SELECT * FROM did();
+-- one look-up a key
+SELECT count(*) FROM ffs_get_many(NULL::t, ARRAY[NULL, 6, 7, NULL, 6]);
+SELECT * FROM did();
 RESET ffstorage.cache;
 
 /* tenants and roles */
