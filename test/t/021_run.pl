@@ -194,10 +194,16 @@ like($detail, qr/^It opened while the statement was tried\.  Attempt 2 of 10 fai
 sleep 0.6;
 my $failed = one(q{SELECT failed FROM ffs_breakers WHERE name = 'far'});
 my $script = $node->basedir . '/far.sql';
-PostgreSQL::Test::Utils::append_to_file($script, "SET ffstorage.breaker_open_time = '500 ms';\n$far, max_attempts => 1);\n");
+PostgreSQL::Test::Utils::append_to_file($script, "SELECT pg_advisory_lock_shared(50);\nSET ffstorage.breaker_open_time = '500 ms';\n$far, max_attempts => 1);\n");
 my $at_once = sub {
+	# connected first: a machine that is busy takes longer for that than a probe
+	my $gate = ffs_session($node);
+	$gate->query('SELECT pg_advisory_lock(50)');
 	my @calls = map { IPC::Run::start([ 'psql', '-X', '-q', '-d', $node->connstr('postgres'), '-f', $script ], '>', '/dev/null', '2>', '/dev/null') } (1 .. 50);
+	$node->poll_query_until('postgres', q{SELECT count(*) = 50 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted});
+	$gate->query('SELECT pg_advisory_unlock(50)');
 	$_->finish foreach @calls;
+	$gate->close;
 };
 # one that takes a while to fail: the connection is accepted and never answered
 {
