@@ -75,6 +75,7 @@ extern FfsManaged *ffs_registry_load(Oid relid);
 extern void ffs_registry_store(FfsManaged *m);	/* inserts or replaces */
 extern void ffs_registry_forget(Oid relid);
 extern FfsFoundColumn *ffs_registry_found_column(FfsManaged *m, const char *name);
+extern char *ffs_registry_columns_json(FfsManaged *m);
 extern bool ffs_registry_uses_stamp(FfsManaged *m, FfsStamp stamp);
 
 typedef struct FfsDdl
@@ -109,6 +110,26 @@ extern void ffs_registry_sync_side_columns(FfsManaged *m);
 extern void ffs_registry_drop_views(FfsManaged *m, bool as_of_too);
 extern void ffs_registry_extend_views(FfsManaged *m);
 extern void ffs_registry_make_views(FfsManaged *m);
+
+/* An index that ffs_manage() gives to what stands beside a table. */
+typedef struct FfsSideIndex
+{
+	Oid			side;
+	const char *suffix;			/* of its name; NULL: the primary key */
+	List	   *columns;		/* of const char *, in order */
+	bool		brin;
+	const char *predicate;		/* NULL where it is of all rows */
+	const char *what;			/* as in "has lost ..." */
+	const char *use;			/* what looks into it */
+} FfsSideIndex;
+
+extern List *ffs_registry_side_indexes(FfsManaged *m);	/* of FfsSideIndex *, for the sides that are there */
+/* Is it there?  An invalid one is: what it needs is a REINDEX. */
+extern bool ffs_registry_has_side_index(FfsSideIndex *index);
+extern char *ffs_registry_side_index_command(FfsManaged *m, FfsSideIndex *index, bool concurrently);
+
+/* advice.c */
+extern void ffs_registry_advice_init(void);
 
 /* entries.c: audit entries in other words */
 extern void ffs_registry_rename_in_entries(FfsManaged *m, const char *from, const char *to);

@@ -17,6 +17,12 @@ RETURNS integer LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION ffs_unmanage_all() IS
 'takes every managed table of this database out, history kept, and gives their number; DROP EXTENSION ffstorage works then. The caller must own all of them. Errors: 42501';
 
+CREATE FUNCTION ffs_index_advice(relation regclass)
+RETURNS TABLE (index_on regclass, status text, reason text, command text)
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION ffs_index_advice(regclass) IS
+'the indexes that a managed table, its partitions and what stands beside it lack (status missing) or have in vain (invalid): what each is for, and the command that mends it, in the order in which to run them; no rows where nothing is lacking. For roles that own the table or may SELECT from it, and pg_monitor. Errors: 42501, not_managed, 22004';
+
 CREATE FUNCTION ffstorage.may_read(managed regclass)
 RETURNS boolean LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION ffstorage.may_read(regclass) IS

@@ -378,8 +378,9 @@ found_as_json(FfsManaged *m)
 	return buf.data;
 }
 
-static char *
-columns_as_json(FfsManaged *m)
+/* Our names to the columns' where they differ, as ffs_manage() takes them. */
+char *
+ffs_registry_columns_json(FfsManaged *m)
 {
 	StringInfoData buf;
 	bool		first = true;
@@ -435,7 +436,7 @@ ffs_registry_store(FfsManaged *m)
 	values[4] = PointerGetDatum(construct_array(names, list_length(m->exclude), NAMEOID,
 												NAMEDATALEN, false, TYPALIGN_CHAR));
 	values[5] = BoolGetDatum(m->stamps);
-	values[6] = CStringGetTextDatum(columns_as_json(m));
+	values[6] = CStringGetTextDatum(ffs_registry_columns_json(m));
 	values[7] = ObjectIdGetDatum(m->history);
 	values[8] = ObjectIdGetDatum(m->audit);
 	values[9] = ObjectIdGetDatum(m->deleted);

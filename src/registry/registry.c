@@ -18,5 +18,6 @@ ffs_registry_init(void)
 {
 	ffs_registry_descriptor_init();
 	ffs_registry_amiss_init();
+	ffs_registry_advice_init();
 	ffs_registry_ddl_init();
 }

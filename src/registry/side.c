@@ -8,9 +8,12 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/relation.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
@@ -21,6 +24,7 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/ruleutils.h"
 #include "utils/syscache.h"
 
@@ -206,10 +210,6 @@ make_history(FfsManaged *m)
 				 "CREATE TABLE %s (%svalid_to timestamptz NOT NULL, end_operation text NOT NULL,"
 				 " ended_by text, end_transaction_id xid8 NOT NULL, PRIMARY KEY (%s, %s))",
 				 table, buf.data, name_list(ffs_registry_key_of(m->relid)), valid_from);
-	ffs_base_run(SPI_OK_UTILITY, "CREATE INDEX %s ON %s (valid_to, end_transaction_id) WHERE end_operation <> 'update'",
-				 index_name(m, name, "_ended"), table);
-	ffs_base_run(SPI_OK_UTILITY, "CREATE INDEX %s ON %s USING brin (%s, valid_to)",
-				 index_name(m, name, "_times"), table, valid_from);
 	ffs_base_run(SPI_OK_UTILITY, "COMMENT ON TABLE %s IS %s", table,
 				 quote_literal_cstr(psprintf("closed versions of the rows of %s, kept by ffstorage; append only",
 											 ffs_base_relation_name(m->relid))));
@@ -251,11 +251,6 @@ make_audit(FfsManaged *m)
 				 " PRIMARY KEY (%s, entry_id))",
 				 table, quote_literal_cstr(qualified(m, sequence)), buf.data, name_list(key));
 	ffs_base_run(SPI_OK_UTILITY, "ALTER SEQUENCE %s OWNED BY %s.entry_id", qualified(m, sequence), table);
-	/* one btree of all entries: a second costs a tenth of an UPDATE; entries lie in the order of time and number */
-	ffs_base_run(SPI_OK_UTILITY, "CREATE INDEX %s ON %s USING brin (changed_at, entry_id)",
-				 index_name(m, name, "_changed_at"), table);
-	ffs_base_run(SPI_OK_UTILITY, "CREATE INDEX %s ON %s (changed_at, transaction_id) WHERE new_value IS NULL",
-				 index_name(m, name, "_ended"), table);
 	ffs_base_run(SPI_OK_UTILITY, "COMMENT ON TABLE %s IS %s", table,
 				 quote_literal_cstr(psprintf("changes to the rows of %s, kept by ffstorage; append only",
 											 ffs_base_relation_name(m->relid))));
@@ -280,7 +275,6 @@ make_deleted(FfsManaged *m)
 {
 	char	   *name = beside(m, "_deleted");
 	char	   *table = qualified(m, name);
-	List	   *key = ffs_registry_key_of(m->relid);
 	StringInfoData buf;
 
 	initStringInfo(&buf);
@@ -288,11 +282,6 @@ make_deleted(FfsManaged *m)
 	ffs_base_run(SPI_OK_UTILITY,
 				 "CREATE TABLE %s (%sdeleted_at timestamptz NOT NULL, deleted_by text,"
 				 " delete_transaction_id xid8 NOT NULL)", table, buf.data);
-	if (key != NIL)
-		ffs_base_run(SPI_OK_UTILITY, "CREATE INDEX %s ON %s (%s, deleted_at)",
-					 index_name(m, name, "_key"), table, name_list(key));
-	ffs_base_run(SPI_OK_UTILITY, "CREATE INDEX %s ON %s (deleted_at)",
-				 index_name(m, name, "_deleted_at"), table);
 	/* it has no key of its own, and restored rows leave it on subscribers too */
 	ffs_base_run(SPI_OK_UTILITY, "ALTER TABLE %s REPLICA IDENTITY FULL", table);
 	ffs_base_run(SPI_OK_UTILITY, "COMMENT ON TABLE %s IS %s", table,
@@ -307,16 +296,174 @@ relation_exists(Oid relid)
 	return OidIsValid(relid) && SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid));
 }
 
-/* Create the tables that the strategy needs and that are not there. */
+/* ---- indexes ---- */
+
+typedef enum SideIndexKind
+{
+	PRIMARY_KEY,
+	BTREE,
+	BRIN
+} SideIndexKind;
+
+static FfsSideIndex *
+side_index(Oid side, SideIndexKind kind, const char *suffix, List *columns, const char *predicate,
+		   const char *what, const char *use)
+{
+	FfsSideIndex *index = palloc(sizeof(FfsSideIndex));
+
+	index->side = side;
+	index->suffix = kind == PRIMARY_KEY ? NULL : suffix;
+	index->columns = columns;
+	index->brin = kind == BRIN;
+	index->predicate = predicate;
+	index->what = what;
+	index->use = use;
+	return index;
+}
+
+static List *
+with_column(List *key, const char *name)
+{
+	return lappend(list_copy(key), pstrdup(name));
+}
+
+static List *
+history_indexes(FfsManaged *m, List *key)
+{
+	char	   *valid_from = m->columns[FFS_VALID_FROM];
+	List	   *indexes = NIL;
+
+	if (key != NIL)
+		indexes = lappend(indexes, side_index(m->history, PRIMARY_KEY, NULL, with_column(key, valid_from), NULL,
+											  "its primary key",
+											  "the versions of a row, and every write that closes one"));
+	indexes = lappend(indexes, side_index(m->history, BTREE, "_ended", list_make2("valid_to", "end_transaction_id"),
+										  "end_operation <> 'update'",
+										  "the index on the ends of lives",
+										  "the ends of lives, which writes look for"));
+	return lappend(indexes, side_index(m->history, BRIN, "_times", list_make2(valid_from, "valid_to"), NULL,
+									   "the index on valid_from and valid_to",
+									   "the whole table as of a moment"));
+}
+
+/* One btree of all entries: a second costs a tenth of an UPDATE; entries lie in the order of time and number. */
+static List *
+audit_indexes(FfsManaged *m, List *key)
+{
+	List	   *indexes = NIL;
+
+	if (key != NIL)
+		indexes = lappend(indexes, side_index(m->audit, PRIMARY_KEY, NULL, with_column(key, "entry_id"), NULL,
+											  "its primary key",
+											  "the entries of a row, and every write that adds one"));
+	indexes = lappend(indexes, side_index(m->audit, BRIN, "_changed_at", list_make2("changed_at", "entry_id"), NULL,
+										  "the index on changed_at and entry_id",
+										  "the entries of a range of time"));
+	return lappend(indexes, side_index(m->audit, BTREE, "_ended", list_make2("changed_at", "transaction_id"),
+									   "new_value IS NULL",
+									   "the index on the ends of lives",
+									   "the ends of lives, which writes look for"));
+}
+
+static List *
+deleted_indexes(FfsManaged *m, List *key)
+{
+	List	   *indexes = NIL;
+
+	if (key != NIL)
+		indexes = lappend(indexes, side_index(m->deleted, BTREE, "_key", with_column(key, "deleted_at"), NULL,
+											  "the index on the key and deleted_at",
+											  "a deleted row by its key: ffs_restore()"));
+	return lappend(indexes, side_index(m->deleted, BTREE, "_deleted_at", list_make1("deleted_at"), NULL,
+									   "the index on deleted_at",
+									   "deleted rows of a range of time"));
+}
+
+List *
+ffs_registry_side_indexes(FfsManaged *m)
+{
+	List	   *key = ffs_registry_key_of(m->relid);
+	List	   *indexes = NIL;
+
+	if (relation_exists(m->history))
+		indexes = list_concat(indexes, history_indexes(m, key));
+	if (relation_exists(m->audit))
+		indexes = list_concat(indexes, audit_indexes(m, key));
+	if (relation_exists(m->deleted))
+		indexes = list_concat(indexes, deleted_indexes(m, key));
+	return indexes;
+}
+
+static bool
+is_side_index(Relation index, FfsSideIndex *wanted)
+{
+	Form_pg_index form = index->rd_index;
+	ListCell   *lc;
+
+	if (wanted->suffix == NULL)
+		return form->indisprimary;
+	if (form->indisprimary || form->indnkeyatts != list_length(wanted->columns) ||
+		(RelationGetIndexPredicate(index) != NIL) != (wanted->predicate != NULL) ||
+		!(index->rd_rel->relam == BTREE_AM_OID || (wanted->brin && index->rd_rel->relam == BRIN_AM_OID)))
+		return false;
+	foreach(lc, wanted->columns)
+	{
+		if (form->indkey.values[foreach_current_index(lc)] != get_attnum(wanted->side, lfirst(lc)))
+			return false;
+	}
+	return true;
+}
+
+bool
+ffs_registry_has_side_index(FfsSideIndex *wanted)
+{
+	Relation	side = try_relation_open(wanted->side, AccessShareLock);
+	bool		found = false;
+	ListCell   *lc;
+
+	if (side == NULL)
+		return true;			/* gone meanwhile: there is nothing to index */
+	foreach(lc, RelationGetIndexList(side))
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+
+		found |= is_side_index(index, wanted);
+		index_close(index, AccessShareLock);
+	}
+	relation_close(side, AccessShareLock);
+	return found;
+}
+
+char *
+ffs_registry_side_index_command(FfsManaged *m, FfsSideIndex *index, bool concurrently)
+{
+	char	   *table = ffs_base_relation_name(index->side);
+
+	if (index->suffix == NULL)
+		return psprintf("ALTER TABLE %s ADD PRIMARY KEY (%s)", table, name_list(index->columns));
+	return psprintf("CREATE INDEX %s%s ON %s%s (%s)%s%s", concurrently ? "CONCURRENTLY " : "",
+					index_name(m, get_rel_name(index->side), index->suffix), table,
+					index->brin ? " USING brin" : "", name_list(index->columns),
+					index->predicate ? " WHERE " : "", index->predicate ? index->predicate : "");
+}
+
+/* Create the tables that the strategy needs and that are not there, and indexes that are missing. */
 void
 ffs_registry_make_side(FfsManaged *m)
 {
+	ListCell   *lc;
+
 	if (m->strategy == FFS_STRATEGY_SCD2 && !relation_exists(m->history))
 		make_history(m);
 	if (m->strategy == FFS_STRATEGY_COPY_ON_CHANGE && !relation_exists(m->audit))
 		make_audit(m);
 	if (m->soft_delete && !relation_exists(m->deleted))
 		make_deleted(m);
+	foreach(lc, ffs_registry_side_indexes(m))
+	{
+		if (!ffs_registry_has_side_index(lfirst(lc)))
+			ffs_base_run(SPI_OK_UTILITY, "%s", ffs_registry_side_index_command(m, lfirst(lc), false));
+	}
 }
 
 /* Add to one side table the columns that it lacks, and change types that differ. */

@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * checks_tables.c
- *		Health checks about managed tables: indexes that are missing, and
- *		history that grows.
+ *		Health checks about managed tables: indexes on tenant columns that are
+ *		missing, and history that grows.
  *
- * Whether triggers, policies and what stands beside a table are in place is
- * checked by the registry.
+ * Whether triggers, policies and what stands beside a table are in place,
+ * indexes included, is checked by the registry.
  *
  *-------------------------------------------------------------------------
  */
@@ -57,16 +57,16 @@ static void
 check_tenant_indexes(FfsHealthSink *sink)
 {
 	ffs_stats_query(psprintf(
-		"SELECT format('%%s (%%s rows) has no index that begins with %%I: CREATE INDEX ON %%s (%%I);', "
-		"t.relid::regclass, c.reltuples::int8, m.tenant_column, t.relid::regclass, m.tenant_column) "
+		"SELECT format('%%s (%%s rows) has no index that begins with %%I.', "
+		"t.relid::regclass, c.reltuples::int8, m.tenant_column) "
 		"FROM ffstorage.managed m CROSS JOIN LATERAL pg_partition_tree(m.relation) t "
 		"JOIN pg_class c ON c.oid = t.relid "
 		"JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = m.tenant_column AND NOT a.attisdropped "
 		"WHERE m.tenant_column IS NOT NULL AND t.isleaf AND c.reltuples >= %d "
 		"AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisvalid AND i.indpred IS NULL AND i.indkey[0] = a.attnum) "
 		"UNION ALL "
-		"SELECT format('%%s (%%s rows) has no index that begins with %%I: CREATE INDEX ON %%s (%%I);', "
-		"c.oid::regclass, c.reltuples::int8, m.tenant_column, c.oid::regclass, m.tenant_column) "
+		"SELECT format('%%s (%%s rows) has no index that begins with %%I.', "
+		"c.oid::regclass, c.reltuples::int8, m.tenant_column) "
 		"FROM ffstorage.managed m JOIN pg_class c ON c.oid = m.relation "
 		"JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = m.tenant_column AND NOT a.attisdropped "
 		"WHERE m.tenant_column IS NOT NULL AND c.relkind = 'r' AND NOT c.relispartition AND c.reltuples >= %d "
@@ -74,26 +74,7 @@ check_tenant_indexes(FfsHealthSink *sink)
 		"AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisvalid AND i.indpred IS NULL AND i.indkey[0] = a.attnum) "
 		"ORDER BY 1", index_rows, index_rows));
 	report_rows(sink, FFS_DEGRADED, "tenant columns have their indexes", "indexes on tenant columns are missing",
-				"Create the indexes that the details name, CONCURRENTLY on a table in use.");
-}
-
-/* What ffs_manage() gave a side table: its primary key, and the index on ends of lives. */
-static void
-check_history_indexes(FfsHealthSink *sink)
-{
-	ffs_stats_query(
-		"SELECT format('%s has lost %s.', c.oid::regclass, x.what) "
-		"FROM ffstorage.managed m "
-		"CROSS JOIN LATERAL (VALUES (m.history, true), (m.audit, true), (m.deleted, false)) b(relid, keyed) "
-		"JOIN pg_class c ON c.oid = b.relid "
-		"CROSS JOIN LATERAL (VALUES "
-		"('its primary key', b.keyed AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary AND i.indisvalid)), "
-		"('its index on the key', NOT b.keyed AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisvalid)), "
-		"('the index on the ends of lives', b.keyed AND NOT EXISTS (SELECT FROM pg_index i JOIN pg_class e ON e.oid = i.indexrelid "
-		"WHERE i.indrelid = c.oid AND i.indisvalid AND e.relname LIKE '%\\_ended'))) x(what, lost) "
-		"WHERE x.lost ORDER BY 1");
-	report_rows(sink, FFS_UNHEALTHY, "history has its indexes", "indexes of history are missing",
-				"Call ffs_manage() again with the table's strategy, as its owner: it puts back what is missing; REINDEX what is invalid.");
+				"Run the commands that ffs_index_advice() gives for the table, as its owner.");
 }
 
 static void
@@ -125,6 +106,5 @@ ffs_stats_init_table_checks(void)
 							   "What stands beside a table and is smaller is never out of proportion.", NULL,
 							   &history_size, 1024, 0, GUC_UNIT_MB);
 	ffs_stats_register_check("tenant_indexes", check_tenant_indexes);
-	ffs_stats_register_check("history_indexes", check_history_indexes);
 	ffs_stats_register_check("history_growth", check_history_growth);
 }

@@ -37,6 +37,7 @@ SELECT is_empty($$SELECT oid::regprocedure FROM our_functions WHERE provolatile 
 SELECT is((SELECT proargnames FROM our_functions WHERE proname = 'ffs_manage'), '{relation,strategy,tenant_column,soft_delete,exclude,stamps,columns}'::text[], 'ffs_manage: parameters');
 SELECT has_function('ffs_unmanage', ARRAY['regclass', 'boolean']);
 SELECT has_function('ffs_unmanage_all');
+SELECT is((SELECT proargnames FROM our_functions WHERE proname = 'ffs_index_advice'), '{relation,index_on,status,reason,command}'::text[], 'ffs_index_advice: parameter and result');
 SELECT has_function('ffs_set_tenant', ARRAY['text', 'text']);
 SELECT has_function('ffs_set_tenants', ARRAY['text[]']);
 SELECT has_function('ffs_set_actor', ARRAY['text', 'jsonb']);
