@@ -39,9 +39,9 @@ SELECT m.relation, m.strategy, m.tenant_column, m.soft_delete, m.exclude, m.stam
        m.as_of_function, m.between_function,
        (SELECT pg_catalog.sum(GREATEST(b.reltuples, 0))::bigint FROM pg_catalog.pg_class b
         WHERE b.oid IN (m.history, m.audit, m.deleted)) AS history_rows,
-       (COALESCE(pg_catalog.pg_total_relation_size(m.history), 0)
-        + COALESCE(pg_catalog.pg_total_relation_size(m.audit), 0)
-        + COALESCE(pg_catalog.pg_total_relation_size(m.deleted), 0)) AS history_bytes,
+       (CASE WHEN m.history IS NULL THEN 0 ELSE ffstorage.relation_bytes(m.history) END
+        + CASE WHEN m.audit IS NULL THEN 0 ELSE ffstorage.relation_bytes(m.audit) END
+        + CASE WHEN m.deleted IS NULL THEN 0 ELSE ffstorage.relation_bytes(m.deleted) END) AS history_bytes,
        m.managed_at,
        ffstorage.amiss(m.relation) AS amiss
 FROM ffstorage.managed m
@@ -51,5 +51,5 @@ WHERE pg_catalog.has_table_privilege(m.relation, 'SELECT')
    OR EXISTS (SELECT 1 FROM pg_catalog.pg_class c
               WHERE c.oid = m.relation AND pg_catalog.pg_has_role(c.relowner, 'USAGE'));
 COMMENT ON VIEW ffs_tables IS
-'what is managed and how: the words given to ffs_manage(), what stands beside each table, estimated rows and bytes of its past, and what is amiss (NULL if nothing); tables that one owns or may SELECT';
+'what is managed and how: the words given to ffs_manage(), what stands beside each table, estimated rows and bytes of its past (NULL while another session has it locked), and what is amiss (NULL if nothing); tables that one owns or may SELECT';
 GRANT SELECT ON ffs_tables TO PUBLIC;

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * managed.c
- *		How much each managed table keeps beside it, for the view ffs_stats.
+ *		How much each managed table keeps beside it, for ffs_stats and ffs_tables.
  *
  * A page that is polled must not queue behind a schema change, so that a size
  * is taken only where every lock for it is to be had at once.
@@ -80,6 +80,22 @@ add_bytes(Oid relid, int64 *bytes)
 
 	relation_close(rel, AccessShareLock);
 	return complete;
+}
+
+PG_FUNCTION_INFO_V1(relation_bytes);
+
+/*
+ * ffstorage.relation_bytes(relation regclass): what pg_total_relation_size()
+ * says, partitions included; NULL where that would have to wait.
+ */
+Datum
+relation_bytes(PG_FUNCTION_ARGS)
+{
+	int64		bytes = 0;
+
+	if (!add_bytes(PG_GETARG_OID(0), &bytes))
+		PG_RETURN_NULL();
+	PG_RETURN_INT64(bytes);
 }
 
 PG_FUNCTION_INFO_V1(stat_managed);

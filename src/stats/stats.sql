@@ -55,6 +55,12 @@ AS 'MODULE_PATHNAME' LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 100;
 COMMENT ON FUNCTION ffstorage.stat_managed() IS
 'the managed tables, and the bytes of what stands beside each: NULL while another session has it locked';
 
+CREATE FUNCTION ffstorage.relation_bytes(relation regclass)
+RETURNS bigint
+AS 'MODULE_PATHNAME' LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION ffstorage.relation_bytes(regclass) IS
+'the bytes of a relation with its indexes, TOAST and partitions, without waiting: NULL while another session has it locked, and where it is gone';
+
 CREATE FUNCTION ffstorage.health_results(
     OUT check_name text, OUT status text, OUT message text, OUT details text, OUT hint text, OUT duration_ms double precision)
 RETURNS SETOF record

@@ -164,6 +164,25 @@ my ($rc, $out, $err) = $node->psql('postgres', "SET ffstorage.health_timeout = 0
 like($err, qr/canceling statement due to statement timeout/, 'a cancel of the statement is one');
 $session->query('ROLLBACK');
 
+# whoever changes a table, with all that stands beside it, holds no page up
+$session->query('BEGIN');
+$session->query(q{DO $$
+DECLARE
+    r regclass;
+BEGIN
+    FOR r IN SELECT b.relid FROM ffs_tables t, LATERAL (VALUES (t.relation), (t.history), (t.audit), (t.deleted)) b(relid) WHERE b.relid IS NOT NULL LOOP
+        EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', r);
+    END LOOP;
+END $$});
+foreach my $page ('ffs_stats', 'ffs_health', 'ffs_metrics', 'ffs_stat_operations', 'ffs_tables', 'ffs_report()', 'ffs_health_status()', 'ffs_metrics_text()', 'ffs_slow_operations')
+{
+	($rc, $out, $err) = $node->psql('postgres', "SET ffstorage.health_timeout = 0; SET lock_timeout = 1; SELECT * FROM $page");
+	is("$rc $err", '0 ', "$page waits for no lock");
+}
+is($node->safe_psql('postgres', 'SELECT count(history_bytes) FROM ffs_tables'), 0, 'sizes that would have to be waited for are left out');
+$session->query('ROLLBACK');
+is($node->safe_psql('postgres', 'SELECT count(*) - count(history_bytes) FROM ffs_tables'), 0, 'and there again');
+
 # ---- connections ----
 
 $node->safe_psql('postgres', 'ALTER DATABASE postgres CONNECTION LIMIT 4');
