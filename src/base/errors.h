@@ -28,8 +28,8 @@
 	  "A tenant token was missing, expired, or not signed by a known key.", \
 	  "Ask the issuer for a new token for this database and role.") \
 	X(TENANT_COLUMN_INVALID, "ZF005", "tenant_column_invalid", \
-	  "A tenant column is missing, may be NULL, or has a type that cannot serve.", \
-	  "Use a NOT NULL column of type uuid, text, smallint, integer or bigint.") \
+	  "A tenant column is missing, may be NULL, or has a type or collation that cannot serve.", \
+	  "Use a NOT NULL column of type uuid, text (with a deterministic collation), smallint, integer or bigint.") \
 	X(VERSION_CONFLICT, "ZF010", "version_conflict", \
 	  "A row no longer has the version that the caller expected.", \
 	  "Read the row again and repeat the change on what it is now.") \

@@ -85,6 +85,13 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM ffs_transactions WHERE tr
 is($node->safe_psql('postgres', q{SELECT count(*) > 0 FROM shop.customers_audit JOIN ffs_transactions USING (transaction_id) WHERE traceparent IS NOT NULL}), 't',
 	'and found from the audit');
 
+# ---- errors ----
+
+my @errors = split /\n/, $node->safe_psql('postgres', q{SELECT format('| %s | %s | %s | %s |', sqlstate, condition, meaning, remedy) FROM ffs_errors ORDER BY sqlstate});
+is_deeply([ slurp_file("$docs/reference.md") =~ /^(\| ZF\d+ \|.*)$/mg ], \@errors, 'the reference has the errors as ffs_errors has them');
+is_deeply([ slurp_file("$docs/clients.md") =~ /^\| (ZF\d+ \| `\w+`)/mg ], [ map { /^\| (\w+) \| (\w+)/ && "$1 | `$2`" } @errors ],
+	'and the page for clients says what to do with each');
+
 # ---- before you go live ----
 
 sub list { my $out = $node->safe_psql('postgres', "SET search_path = shop, public;\n$list"); return $out; }
