@@ -32,6 +32,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
+#include "utils/timeout.h"
 #include "utils/timestamp.h"
 
 #include "base/base.h"
@@ -268,6 +269,8 @@ commit_attempt(void)
 	PG_TRY();
 	{
 		SPI_commit();
+		/* it is done: no time is too short for it any more */
+		ffs_resilience_timeout_stop();
 	}
 	PG_CATCH();
 	{
@@ -449,10 +452,21 @@ try_statement(Run *run)
 	}
 }
 
+/* What came too late for the client's statement must not hit its next one. */
+static void
+forget_late_cancel(void)
+{
+	if (!QueryCancelPending)
+		return;
+	QueryCancelPending = false;
+	(void) get_timeout_indicator(STATEMENT_TIMEOUT, true);
+}
+
 static Datum
 run_call(PG_FUNCTION_ARGS)
 {
 	Run			run = {0};
+	bool		in_procedure = SPI_inside_nonatomic_context();
 
 	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
@@ -471,6 +485,8 @@ run_call(PG_FUNCTION_ARGS)
 	}
 	PG_END_TRY();
 	SPI_finish();
+	if (!in_procedure)
+		forget_late_cancel();
 	PG_RETURN_VOID();
 }
 

@@ -227,7 +227,10 @@ ffs_resilience_statement_execute(FfsStatement *statement)
 	SPIPlanPtr	plan;
 	int			rc;
 
+	/* a domain's check may run queries */
+	PushActiveSnapshot(GetTransactionSnapshot());
 	options.params = make_params(statement, types);
+	PopActiveSnapshot();
 	options.dest = None_Receiver;
 	plan = SPI_prepare(statement->text, statement->nparams, types);
 	if (plan == NULL)

@@ -36,6 +36,13 @@ CREATE TABLE typed (p positive, c pair, j json, r int4range, n numeric);
 CALL ffs_run('INSERT INTO typed VALUES ($1, $2, $3, $4, $5)', '[1, {"a": 1, "b": "x y"}, {"k": [true]}, "[1,5)", 12345678901234567890.123]');
 CALL ffs_run('INSERT INTO typed (p) VALUES ($1)', '[-1]');
 SELECT * FROM typed;
+-- a domain whose check reads tables
+CREATE FUNCTION is_kept(integer) RETURNS boolean LANGUAGE sql STABLE AS 'SELECT EXISTS (SELECT FROM kept WHERE id = $1 OFFSET 0)';
+CREATE DOMAIN kept_id AS integer CHECK (is_kept(VALUE));
+CREATE TABLE refers (id kept_id);
+CALL ffs_run('INSERT INTO refers VALUES ($1)', '[2]');
+CALL ffs_run('INSERT INTO refers VALUES ($1)', '[99]');
+SELECT * FROM refers;
 CREATE TABLE arrays (a bpchar[], b bit varying[], c varchar(3)[]);
 CALL ffs_run('INSERT INTO arrays VALUES ($1, $2, $3)', '[["abc"], ["101"], ["abc", null]]');
 CALL ffs_run('INSERT INTO arrays VALUES ($1, $2, $3)', '[["abc"], ["101"], ["abcd"]]');

@@ -259,6 +259,19 @@ $caller->finish;
 like($err, qr/canceling statement due to user request/, 'a wait between attempts can be cancelled');
 cmp_ok(time - $start, '<', 30, 'at once');
 
+# a COMMIT that takes longer than the call may: it is done, and the call says so
+one('CREATE TABLE committed (id integer)');
+$node->append_conf('postgresql.conf', "fsync = on\ncommit_delay = 100000\ncommit_siblings = 0\n");
+$node->reload;
+$node->poll_query_until('postgres', q{SELECT current_setting('fsync') = 'on'});
+($rc, $out, $err) = $node->psql('postgres', "\\timing on\nCALL ffs_run('INSERT INTO committed VALUES (1)', timeout => '50 ms');");
+my ($took) = $out =~ /Time: ([\d.]+) ms/;
+cmp_ok($took, '>=', 50, 'a COMMIT takes longer than the call may');
+my $done = one('SELECT count(*) FROM committed');
+is("$rc $done", '0 1', 'a call that has committed does not fail');
+is($node->psql('postgres', "SET statement_timeout = 50;\n" . "CALL ffs_run('INSERT INTO committed VALUES (2)');\nSELECT 1;\n" x 10),
+	0, 'nor does the statement after it, where statement_timeout came too late');
+
 ledger_ok('at the end');
 $node->stop;
 $remote->stop;
