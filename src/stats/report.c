@@ -14,6 +14,7 @@
 
 #include <math.h>
 
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
 #include "executor/spi.h"
@@ -60,11 +61,61 @@ static const char *const style =
 
 /* ---- writing ---- */
 
+/* UTF-8 as references to its characters. */
+static void
+put_references(StringInfo page, const unsigned char *utf8, int len)
+{
+	while (len > 0)
+	{
+		int			n = pg_utf_mblen(utf8);
+
+		if (n <= len && pg_utf8_islegal(utf8, n))
+			appendStringInfo(page, "&#%u;", (unsigned int) utf8_to_unicode(utf8));
+		else
+		{
+			appendStringInfoString(page, "&#65533;");
+			n = 1;
+		}
+		utf8 += n;
+		len -= n;
+	}
+}
+
+/*
+ * The character that is not ASCII at the beginning of a text, as a reference:
+ * then the page is UTF-8 whatever the database's encoding and the client's.
+ * SQL_ASCII may be anything; it is taken for UTF-8.  Its length.
+ */
+static int
+put_character(StringInfo page, const char *text)
+{
+	int			encoding = GetDatabaseEncoding();
+	int			len = (int) strnlen(text, encoding == PG_SQL_ASCII ? pg_utf_mblen((const unsigned char *) text) : pg_mblen(text));
+	unsigned char utf8[64];
+	Oid			conversion;
+
+	if (encoding == PG_UTF8 || encoding == PG_SQL_ASCII)
+	{
+		if (!pg_utf8_islegal((const unsigned char *) text, len))
+			len = 1;
+		put_references(page, (const unsigned char *) text, len);
+		return len;
+	}
+	conversion = FindDefaultConversionProc(encoding, PG_UTF8);
+	if (OidIsValid(conversion) &&
+		pg_do_encoding_conversion_buf(conversion, encoding, PG_UTF8, (unsigned char *) unconstify(char *, text), len,
+									  utf8, sizeof(utf8), true) == len)
+		put_references(page, utf8, (int) strlen((char *) utf8));
+	else
+		appendStringInfoString(page, "&#65533;");
+	return len;
+}
+
 /* Text of others, so that a browser takes it for nothing but text. */
 static void
 put_text(StringInfo page, const char *text)
 {
-	for (const unsigned char *c = (const unsigned char *) (text != NULL ? text : ""); *c != '\0'; c++)
+	for (const char *c = text != NULL ? text : ""; *c != '\0'; c++)
 	{
 		switch (*c)
 		{
@@ -84,8 +135,11 @@ put_text(StringInfo page, const char *text)
 				appendStringInfoString(page, "&#39;");
 				break;
 			default:
-				/* what HTML does not allow even escaped */
-				appendStringInfoChar(page, *c < ' ' && *c != '\n' && *c != '\t' ? ' ' : (char) *c);
+				if (IS_HIGHBIT_SET(*c))
+					c += put_character(page, c) - 1;
+				else
+					/* what HTML does not allow even escaped */
+					appendStringInfoChar(page, *c < ' ' && *c != '\n' && *c != '\t' ? ' ' : *c);
 		}
 	}
 }
@@ -208,8 +262,12 @@ put_bars(StringInfo page, int nvalues, bool logarithmic, const char *nothing)
 		put_text(page, label);
 		appendStringInfo(page, "</title><text x=\"%d\" y=\"%d\" text-anchor=\"end\">", LABEL_WIDTH - 8, y + 15);
 		if (pg_mbstrlen(label) > 36)
-			label = psprintf("%.*s\342\200\246", pg_mbcharcliplen(label, strlen(label), 35), label);
-		put_text(page, label);
+		{
+			put_text(page, pnstrdup(label, pg_mbcharcliplen(label, strlen(label), 35)));
+			appendStringInfoString(page, "&hellip;");
+		}
+		else
+			put_text(page, label);
 		appendStringInfoString(page, "</text>");
 		for (int v = 0; v < nvalues; v++)
 		{
