@@ -695,13 +695,25 @@ async def each(label, http):
             await case(http)
 
 
+async def all_at_once(http):
+    """Connections that are made while others work, and a trace for each request."""
+    api = fresh(http)
+    await api.contract()
+    requests = (api("GET", "/contracts", traceparent=new_trace()) for _ in range(60))
+    answers = await asyncio.gather(*requests)
+    eq([answer.text for answer in answers if answer.status_code != 200], [])
+
+
 async def through_pgbouncer(program):
     with pgbouncer(program) as pooled:
         for layer in LAYERS:
-            async with running(layer, pooled, pool_size=6, pool_timeout=30, pgbouncer=True) as http:
+            behind = {"pool_timeout": 30, "pgbouncer": True}
+            async with running(layer, pooled, pool_size=6, **behind) as http:
                 await each(f"{layer} through PgBouncer", http)
-            with tap.case(f"{layer} leaves nothing on PgBouncer's connections"):
-                nothing_left(pooled)
+            with tap.case(f"{layer} through PgBouncer, all at once, and nothing stays there"):
+                async with running(layer, pooled, pool_size=20, **behind) as http:
+                    await all_at_once(http)
+                    nothing_left(pooled)
 
 
 async def main():

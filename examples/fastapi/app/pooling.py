@@ -18,7 +18,8 @@ class PooledConnection(asyncpg.Connection):
     """
     A statement that is prepared has no name on the server: SQLAlchemy prepares
     each by name, asyncpg's names come twice where there are several
-    processes, and what one server keeps another is asked to close.
+    processes, and what one server keeps another is asked to close.  (Newer
+    versions of asyncpg do so by themselves where there is no cache.)
     """
 
     def _get_unique_id(self, prefix):
@@ -29,11 +30,8 @@ class PooledConnection(asyncpg.Connection):
         if stmt.name:
             super()._maybe_gc_stmt(stmt)
 
-    async def set_type_codec(self, *args, **options):
-        # Looks the type up, in two messages: a transaction keeps them together.
-        async with self.transaction():
-            await super().set_type_codec(*args, **options)
-
     def get_reset_query(self):
         # Nothing was set, and another server would be told.
         return ""
+
+    _get_reset_query = get_reset_query  # as it was called before asyncpg 0.30
