@@ -34,6 +34,9 @@
 
 FFS_CALL(ffs_get_many);
 
+/* Keys that the cache is told of before it is asked for the first of them. */
+#define KEYS_TO_EXPECT 32
+
 /* Keys that are looked up by one run of the SELECT. */
 #define KEYS_AT_A_TIME 1000
 
@@ -172,48 +175,65 @@ get_cached_rows(GetCall *call, ReturnSetInfo *result, uint64 *found)
 {
 	FfsTable   *table = call->table;
 	MemoryContext context;
+	MemoryContext row_context;
 	MemoryContext old;
 	bool		first = true;
+	bool		left = false;
 
 	if (ffs_registry_row_cache == NULL)
 		return false;
 	context = AllocSetContextCreate(CurrentMemoryContext, "ffstorage keys", ALLOCSET_DEFAULT_SIZES);
+	row_context = AllocSetContextCreate(context, "ffstorage row", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
-	for (int i = 0; i < call->nelements; i++)
+	for (int next = 0; next < call->nelements && !left;)
 	{
-		Datum		key[INDEX_MAX_KEYS];
-		Datum		row;
-		FfsRowAnswer answer;
+		Datum		keys[KEYS_TO_EXPECT * INDEX_MAX_KEYS];
+		int			at[KEYS_TO_EXPECT];
+		int			n = 0;
 
-		if (call->nulls[i])
-			continue;
-		if (i % KEYS_AT_A_TIME == 0)
-			CHECK_FOR_INTERRUPTS();
-		read_key(call, call->elements[i], key);
-		answer = ffs_registry_row_cache->get(table, key, context, &row);
-		if (answer == FFS_ROW_ASK)
+		CHECK_FOR_INTERRUPTS();
+		/* the first one shows whether the table is one that is answered for */
+		for (; next < call->nelements && n < (first ? 1 : KEYS_TO_EXPECT); next++)
 		{
-			if (first)
+			if (call->nulls[next])
+				continue;
+			read_key(call, call->elements[next], keys + n * table->nkeys);
+			at[n++] = next;
+		}
+		if (n > 1)
+			ffs_registry_row_cache->expect(table, keys, n);
+		for (int i = 0; i < n; i++)
+		{
+			Datum	   *key = keys + i * table->nkeys;
+			Datum		row;
+			FfsRowAnswer answer = ffs_registry_row_cache->get(table, key, row_context, &row);
+
+			if (answer == FFS_ROW_ASK)
 			{
-				left_to_query(call, i + 1);
-				break;
+				if (first)
+				{
+					left_to_query(call, at[i] + 1);
+					left = true;
+					break;
+				}
+				answer = ffs_batch_ask_table(table, key, row_context, &row) ? FFS_ROW_FOUND : FFS_ROW_NONE;
 			}
-			answer = ffs_batch_ask_table(table, key, context, &row) ? FFS_ROW_FOUND : FFS_ROW_NONE;
-		}
-		first = false;
-		if (answer == FFS_ROW_FOUND)
-		{
-			HeapTupleHeader header = DatumGetHeapTupleHeader(row);
-			HeapTupleData tuple;
+			first = false;
+			if (answer == FFS_ROW_FOUND)
+			{
+				HeapTupleHeader header = DatumGetHeapTupleHeader(row);
+				HeapTupleData tuple;
 
-			tuple.t_len = HeapTupleHeaderGetDatumLength(header);
-			ItemPointerSetInvalid(&tuple.t_self);
-			tuple.t_tableOid = InvalidOid;
-			tuple.t_data = header;
-			tuplestore_puttuple(result->setResult, &tuple);
-			(*found)++;
+				tuple.t_len = HeapTupleHeaderGetDatumLength(header);
+				ItemPointerSetInvalid(&tuple.t_self);
+				tuple.t_tableOid = InvalidOid;
+				tuple.t_data = header;
+				tuplestore_puttuple(result->setResult, &tuple);
+				(*found)++;
+			}
+			MemoryContextReset(row_context);
 		}
-		MemoryContextReset(context);
+		MemoryContextResetOnly(context);
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);

@@ -41,6 +41,7 @@ char	   *ffs_cache_functions = NULL;
 static const FfsRowCache row_cache = {
 	ffs_cache_get,
 	ffs_cache_find,
+	ffs_cache_expect,
 	ffs_cache_left_to_query,
 	ffs_cache_row_written,
 	ffs_cache_rows_inserted,

@@ -297,6 +297,29 @@ ffs_cache_find(FfsTable *table, const Datum *key, MemoryContext context, Datum *
 }
 
 void
+ffs_cache_expect(FfsTable *table, const Datum *keys, int n)
+{
+	CachedTable *known;
+	uint64		hashes[FEW_KEYS];
+	int			nhashes = 0;
+
+	if (must_ask(table))
+		return;
+	known = ffs_cache_known_table(table);
+	if (!is_locked(known) || !ffs_cache_is_known_to_answer(known))
+		return;
+	for (int i = 0; i < n && nhashes < FEW_KEYS; i++)
+	{
+		StoreKey	store_key;
+		char		bytes[MAX_KEY_BYTES];
+
+		if (ffs_cache_make_key(known, keys + i * table->nkeys, bytes, &store_key))
+			hashes[nhashes++] = store_key.hash;
+	}
+	ffs_cache_fetch(hashes, nhashes);
+}
+
+void
 ffs_cache_left_to_query(uint64 n)
 {
 	ffs_cache_pending[COUNT_BYPASSED] += n;

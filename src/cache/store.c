@@ -228,6 +228,15 @@ block_at(uint32 partition, uint32 number)
 	return blocks + ((Size) partition * nblocks + number - 1) * BLOCK_SIZE;
 }
 
+static inline void
+prefetch_block(uint32 partition, uint32 number)
+{
+	char	   *block = block_at(partition, number);
+
+	for (int line = 0; line < BLOCK_SIZE; line += 64)
+		ffs_compat_prefetch(block + line);
+}
+
 static inline uint8 *
 state_of(uint32 partition, uint32 number)
 {
@@ -798,6 +807,51 @@ ffs_cache_look_up(const StoreKey *key, Snapshot snapshot, MemoryContext context,
 	return STORE_ROW;
 }
 
+/*
+ * Memory that is far away takes longer than all else of a look-up, and many
+ * fetches at once hardly longer than one.  These are hints: what a number leads to
+ * may be another entry by the time that it is looked at, or none.
+ */
+void
+ffs_cache_fetch(const uint64 *hashes, int n)
+{
+	uint32		at[FEW_KEYS];
+
+	for (int i = 0; i < n; i++)
+	{
+		ffs_compat_prefetch(&shared->partitions[partition_of(hashes[i])]);
+		ffs_compat_prefetch(bucket_of(hashes[i]));
+	}
+	for (int i = 0; i < n; i++)
+	{
+		at[i] = *(volatile uint32 *) &bucket_of(hashes[i])->first;
+		if (at[i] != 0 && at[i] <= nblocks)
+			prefetch_block(partition_of(hashes[i]), at[i]);
+		else
+			at[i] = 0;
+	}
+	for (int i = 0; i < n; i++)
+	{
+		Entry	   *entry = at[i] == 0 ? NULL : (Entry *) block_at(partition_of(hashes[i]), at[i]);
+
+		if (entry == NULL || entry->hash == hashes[i])
+			continue;
+		at[i] = *(volatile uint32 *) &entry->next;
+		if (at[i] != 0 && at[i] <= nblocks)
+			prefetch_block(partition_of(hashes[i]), at[i]);
+		else
+			at[i] = 0;
+	}
+	for (int i = 0; i < n; i++)
+	{
+		uint32		more = at[i] == 0 ? 0 :
+			*(volatile uint32 *) block_at(partition_of(hashes[i]), at[i]);
+
+		if (more != 0 && more <= nblocks)
+			prefetch_block(partition_of(hashes[i]), more);
+	}
+}
+
 /* ---- fillers ---- */
 
 /*
@@ -984,8 +1038,6 @@ ffs_cache_next_id(void)
  * Keys that are to be fenced yet: what they lead to is far away, and nearer
  * when some are fetched at once.
  */
-#define FEW_KEYS	32
-
 static uint64 waiting[FEW_KEYS];
 static int	nwaiting = 0;
 static bool ending = false;		/* nobody comes later to fence them */

@@ -71,6 +71,11 @@ extern bool ffs_cache_open_table(TableFence *fence, Oid relid, StoreUse use, Sna
  */
 extern StoreAnswer ffs_cache_look_up(const StoreKey *key, Snapshot snapshot, MemoryContext context, void **row);
 
+/* Keys of these hashes, FEW_KEYS at most, are looked up next: fetches what they lead to. */
+#define FEW_KEYS	32
+
+extern void ffs_cache_fetch(const uint64 *hashes, int n);
+
 /* Where rows are put only if there is room. */
 typedef enum StorePolicy
 {

@@ -106,6 +106,7 @@ extern bool ffs_cache_in_ddl(void);
 extern bool ffs_cache_must_bypass(void);
 
 extern FfsRowAnswer ffs_cache_find(FfsTable *table, const Datum *key, MemoryContext context, Datum *row);
+extern void ffs_cache_expect(FfsTable *table, const Datum *keys, int n);
 extern void ffs_cache_left_to_query(uint64 n);
 extern FfsRowAnswer ffs_cache_get(FfsTable *table, const Datum *key, MemoryContext context, Datum *row);
 typedef enum FfsLoaded

@@ -40,6 +40,12 @@ typedef struct FfsRowCache
 	 */
 	FfsRowAnswer (*find) (FfsTable *table, const Datum *key, MemoryContext context, Datum *row);
 
+	/*
+	 * `get` will be asked for these `n` keys, one after the other in `keys`, at
+	 * once: only worth saying once it has answered for the table.
+	 */
+	void		(*expect) (FfsTable *table, const Datum *keys, int n);
+
 	/* `n` rows more were left to a query without having been asked for. */
 	void		(*left_to_query) (uint64 n);
 
