@@ -6,6 +6,7 @@
  *		validate_parse.c	texts parsed and cut into tokens, without noise
  *		validate_template.c	values pasted into a template: is the shape the same?
  *		validate_checks.c	the marks of an injection in one finished text
+ *		validate_definitions.c	expressions and queries in CREATE and ALTER
  *		validate_fixed.c	conditions that do not depend on the row
  *		validate_union.c	set operations that were pasted together
  *		validate_names.c	functions and relations that attacks reach for
@@ -64,6 +65,8 @@ typedef struct FfsToken
 extern FfsToken *ffs_validate_lex(const char *text, int *ntokens);
 
 typedef bool (*FfsRawWalker) (Node *node, void *context);
+/* Calls the walker for each expression in a statement that defines something, and for each query in it. */
+extern bool ffs_validate_walk_definition(Node *statement, FfsRawWalker expression, FfsRawWalker query, void *context);
 /* raw_expression_tree_walker that also knows RawStmts, and utility statements that have queries or expressions in them. */
 extern bool ffs_validate_walk(Node *node, FfsRawWalker walker, void *context);
 
@@ -121,6 +124,7 @@ typedef enum FfsNameKind
 	FFS_NAME_LARGE_OBJECT,
 	FFS_NAME_REMOTE,
 	FFS_NAME_XML,
+	FFS_NAME_QUERY,				/* runs a text as a query, for who has use for that */
 	FFS_NAME_SETTING,
 	FFS_NAME_INFO,				/* of the server */
 	FFS_NAME_WHO,				/* of the session */

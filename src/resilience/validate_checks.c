@@ -33,6 +33,7 @@ typedef struct Walk
 	int			in_cte;
 	bool		has_tables;		/* reads or writes a table that is no catalog */
 	bool		has_filter;		/* a WHERE, or a join */
+	FuncCall   *alone;			/* the first call of what is meant to be called by itself */
 	RangeVar   *catalog;		/* the first catalog that it reads */
 	RangeVar   *sensitive;
 } Walk;
@@ -320,6 +321,15 @@ examine_select(Walk *walk, SelectStmt *select)
 
 /* ---- functions ---- */
 
+/* Something that is meant to be called by itself stands in a query of something else. */
+static bool
+found_within(Walk *walk, FuncCall *call)
+{
+	if (ffs_validate_function_kind(call->funcname) == FFS_NAME_SETTING)
+		return found(walk, "setting", (Node *) call, "A function changes a setting within a query of something else.");
+	return found(walk, "catalog", (Node *) call, "A function runs a text as a query, within a query of something else.");
+}
+
 static bool
 examine_function(Walk *walk, FuncCall *call)
 {
@@ -341,9 +351,14 @@ examine_function(Walk *walk, FuncCall *call)
 		case FFS_NAME_FOREIGN:
 			return found(walk, "foreign", node, "A function is another database system's.");
 		case FFS_NAME_SETTING:
-			/* SELECT set_config(...) by itself is how pools and gateways set a session up */
-			if (walk->in_condition > 0 || walk->in_sublink > 0 || walk->in_later_arm > 0 || walk->has_tables)
-				return found(walk, "setting", node, "A function changes a setting within a query of something else.");
+		case FFS_NAME_QUERY:
+			/* SELECT set_config(...) by itself is how pools and gateways set a session up; see examine_alone */
+			if (strcmp(name, "ts_rewrite") == 0 && list_length(call->args) != 2)
+				break;
+			if (walk->alone == NULL)
+				walk->alone = call;
+			if (walk->in_condition > 0 || walk->in_sublink > 0 || walk->in_later_arm > 0)
+				return found_within(walk, call);
 			break;
 		case FFS_NAME_INFO:
 			if (walk->in_condition > 0 || walk->in_sublink > 0 || walk->in_later_arm > 0)
@@ -627,6 +642,12 @@ note_relation(Walk *walk, RangeVar *rv)
 	}
 }
 
+static bool
+examine_alone(Walk *walk)
+{
+	return walk->alone != NULL && walk->has_tables && found_within(walk, walk->alone);
+}
+
 /* Catalogs may be read by who reads nothing else, and asks for something. */
 static bool
 examine_relations(Walk *walk)
@@ -788,6 +809,26 @@ examine_utility(Walk *walk, RawStmt *raw)
 	}
 }
 
+/*
+ * An expression in what defines a table, a policy and the like: of what it
+ * calls, what no definition has.  Conditions may be what they like there.
+ */
+static bool
+examine_definition(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, FuncCall))
+	{
+		FfsNameKind kind = ffs_validate_function_kind(((FuncCall *) node)->funcname);
+
+		if ((kind == FFS_NAME_DELAY || kind == FFS_NAME_FILE || kind == FFS_NAME_LARGE_OBJECT || kind == FFS_NAME_REMOTE || kind == FFS_NAME_XML) &&
+			examine_function(context, (FuncCall *) node))
+			return true;
+	}
+	return ffs_validate_walk(node, examine_definition, context);
+}
+
 static bool
 examine_statement(FfsExamination *ex, RawStmt *raw)
 {
@@ -795,6 +836,8 @@ examine_statement(FfsExamination *ex, RawStmt *raw)
 
 	return examine_utility(&walk, raw) ||
 		ffs_validate_walk((Node *) raw, examine, &walk) ||
+		ffs_validate_walk_definition(raw->stmt, examine_definition, examine, &walk) ||
+		examine_alone(&walk) ||
 		examine_relations(&walk);
 }
 
