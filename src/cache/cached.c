@@ -55,6 +55,7 @@
 #include "cache/results.h"
 #include "cache/tables.h"
 #include "cache/verdict.h"
+#include "registry/rowjson.h"
 #include "tenancy/tenancy.h"
 
 FFS_CALL_OF_ROWS(ffs_cached);
@@ -435,8 +436,8 @@ typedef struct RowReceiver
 	Size		room;
 	Size		limit;			/* rows beyond this are not kept; 0: none are */
 	bool		too_long;
-	TupleDesc	desc;			/* of the query's rows */
-	FmgrInfo	to_jsonb;
+	FfsRowJson *json;			/* how the query's rows become jsonb */
+	StringInfoData row;
 	MemoryContext row_context;
 	MemoryContext context;
 } RowReceiver;
@@ -447,12 +448,8 @@ start_rows(DestReceiver *self, int operation pg_attribute_unused(), TupleDesc de
 	RowReceiver *receiver = (RowReceiver *) self;
 	MemoryContext old = MemoryContextSwitchTo(receiver->context);
 
-	receiver->desc = BlessTupleDesc(CreateTupleDescCopy(desc));
-	fmgr_info(F_TO_JSONB, &receiver->to_jsonb);
-	fmgr_info_set_expr((Node *) makeFuncExpr(F_TO_JSONB, JSONBOID,
-											 list_make1(makeNullConst(RECORDOID, -1, InvalidOid)),
-											 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL),
-					   &receiver->to_jsonb);
+	receiver->json = ffs_registry_row_layout(desc, NULL, JSON_SHOWN);
+	initStringInfo(&receiver->row);
 	MemoryContextSwitchTo(old);
 }
 
@@ -491,8 +488,7 @@ take_row(TupleTableSlot *slot, DestReceiver *self)
 
 	/* not every plan gives slots of the descriptor that was announced, and names columns in them */
 	slot_getallattrs(slot);
-	row = HeapTupleGetDatum(heap_form_tuple(receiver->desc, slot->tts_values, slot->tts_isnull));
-	row = FunctionCall1(&receiver->to_jsonb, row);
+	row = ffs_registry_row_jsonb(receiver->json, slot->tts_values, slot->tts_isnull, &receiver->row);
 	tuplestore_putvalues(receiver->store, receiver->store_desc, &row, &isnull);
 	if (receiver->limit > 0 && !receiver->too_long)
 		keep_row(receiver, DatumGetJsonbP(row));

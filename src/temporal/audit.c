@@ -23,7 +23,7 @@
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
-#include "temporal/rowjson.h"
+#include "registry/rowjson.h"
 #include "temporal/temporal.h"
 #include "temporal/write.h"
 
@@ -118,10 +118,10 @@ make_auditor(const FfsTable *table, TupleDesc desc)
 			continue;
 		field->index = i;
 		field->name = cstring_to_text(NameStr(att->attname));
-		field->layout = ffs_temporal_value_layout(att->atttypid);
+		field->layout = ffs_registry_value_layout(att->atttypid, JSON_KEPT);
 		auditor->nfields++;
 	}
-	auditor->row = ffs_temporal_row_layout(desc, table->excluded);
+	auditor->row = ffs_registry_row_layout(desc, table->excluded, JSON_KEPT);
 	auditor->row_values = palloc(sizeof(Datum) * Max(desc->natts, 1));
 	auditor->row_nulls = palloc(sizeof(bool) * Max(desc->natts, 1));
 	initStringInfo(&auditor->old_json);
@@ -230,7 +230,7 @@ ffs_temporal_audit_row(FfsTable *table, HeapTuple tuple, TupleDesc desc,
 	Datum		json;
 
 	heap_deform_tuple(tuple, desc, auditor->row_values, auditor->row_nulls);
-	json = ffs_temporal_row_jsonb(auditor->row, auditor->row_values, auditor->row_nulls, &auditor->new_json);
+	json = ffs_registry_row_jsonb(auditor->row, auditor->row_values, auditor->row_nulls, &auditor->new_json);
 	begin_change(auditor, operation, at, auditor->row_values, auditor->row_nulls);
 	put(auditor, FFS_FROM_FIELD, (Datum) 0, true);
 	put(auditor, FFS_FROM_OLD_VALUE, is_new ? (Datum) 0 : json, is_new);
@@ -258,8 +258,8 @@ ffs_temporal_audit_fields(FfsTable *table, TupleTableSlot *old, TupleTableSlot *
 		if (ffs_temporal_same_value(desc, n + 1, old->tts_values[n], old->tts_isnull[n],
 									new->tts_values[n], new->tts_isnull[n]))
 			continue;
-		old_json = ffs_temporal_value_jsonb(field->layout, old->tts_values[n], old->tts_isnull[n], &auditor->old_json);
-		new_json = ffs_temporal_value_jsonb(field->layout, new->tts_values[n], new->tts_isnull[n], &auditor->new_json);
+		old_json = ffs_registry_value_jsonb(field->layout, old->tts_values[n], old->tts_isnull[n], &auditor->old_json);
+		new_json = ffs_registry_value_jsonb(field->layout, new->tts_values[n], new->tts_isnull[n], &auditor->new_json);
 		if (!begun)
 			begin_change(auditor, "update", at, new->tts_values, new->tts_isnull);
 		begun = true;

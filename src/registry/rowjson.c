@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * rowjson.c
- *		Values and whole rows as jsonb, quickly: an audit entry has one or two.
+ *		Values and whole rows as jsonb, quickly: an audit entry has one or two,
+ *		a result of ffs_cached thousands.
  *
  * All rows of a table have the same members, in the same order, so that what
  * stands before the values is laid out once; the values of the usual types
@@ -36,7 +37,7 @@
 #include "utils/uuid.h"
 
 #include "registry/key.h"
-#include "temporal/rowjson.h"
+#include "registry/rowjson.h"
 
 /* What a value is made of. */
 typedef enum ValueKind
@@ -64,12 +65,14 @@ struct FfsValueJson
 {
 	ValueKind	kind;
 	Oid			type;			/* under any domain */
+	FfsJsonUse	use;
 	/* VALUE_OTHER */
 	FmgrInfo	to_jsonb;
 	int			settings;		/* PRINTS_BY_… */
 	/* VALUE_TIME: the last one, as many rows have the same */
 	bool		known;
 	Datum		time;
+	pg_tz	   *zone;			/* JSON_SHOWN */
 	int			time_length;
 	char		time_text[MAXDATELEN + 1];
 };
@@ -142,10 +145,11 @@ settings_of(Oid type)
 }
 
 FfsValueJson *
-ffs_temporal_value_layout(Oid type)
+ffs_registry_value_layout(Oid type, FfsJsonUse use)
 {
 	FfsValueJson *layout = palloc0(sizeof(FfsValueJson));
 
+	layout->use = use;
 	/* a domain is what it is made of */
 	layout->type = getBaseType(type);
 	switch (layout->type)
@@ -290,15 +294,17 @@ append_uuid(StringInfo buf, const pg_uuid_t *uuid)
 static JEntry
 append_time(StringInfo buf, FfsValueJson *layout, Datum value)
 {
-	if (!layout->known || layout->time != value)
+	if (!layout->known || layout->time != value || layout->zone != session_timezone)
 	{
 		int			utc = 0;
 
 		layout->known = false;
-		(void) JsonEncodeDateTime(layout->time_text, value, layout->type, &utc);
+		(void) JsonEncodeDateTime(layout->time_text, value, layout->type, layout->use == JSON_KEPT ? &utc : NULL);
 		layout->time_length = strlen(layout->time_text);
 		layout->time = value;
-		layout->known = true;
+		layout->zone = session_timezone;
+		/* a pointer says nothing of what it points to */
+		layout->known = FLOAT8PASSBYVAL || layout->type == DATEOID;
 	}
 	appendBinaryStringInfo(buf, layout->time_text, layout->time_length);
 	return JENTRY_ISSTRING;
@@ -336,17 +342,18 @@ append_jsonb(StringInfo buf, Jsonb *jsonb)
 
 /*
  * What the server makes of a value of any other type, which hangs on settings
- * of the session: not what is kept.
+ * of the session: not what is kept for good.
  */
 static Datum
 other_jsonb(FfsValueJson *layout, Datum value)
 {
 	int			by = layout->settings;
-	bool		plain = (!(by & PRINTS_BY_FLOAT_DIGITS) || extra_float_digits > 0) &&
+	bool		plain = layout->use == JSON_SHOWN ||
+		((!(by & PRINTS_BY_FLOAT_DIGITS) || extra_float_digits > 0) &&
 		(!(by & PRINTS_BY_INTERVAL_STYLE) || IntervalStyle == INTSTYLE_POSTGRES) &&
 		(!(by & PRINTS_BY_BYTEA_OUTPUT) || bytea_output == BYTEA_OUTPUT_HEX) &&
 		(!(by & PRINTS_BY_TIME_ZONE) ||
-		 (DateStyle == USE_ISO_DATES && strcmp(pg_get_timezone_name(session_timezone), "UTC") == 0));
+		 (DateStyle == USE_ISO_DATES && strcmp(pg_get_timezone_name(session_timezone), "UTC") == 0)));
 	int			guc_level = plain ? 0 : ffs_registry_begin_plain_output();
 	Datum		result = FunctionCall1(&layout->to_jsonb, value);
 
@@ -398,18 +405,19 @@ append_value(StringInfo buf, FfsValueJson *layout, Datum value)
 }
 
 static void
-check_length(int length)
+check_length(int length, FfsJsonUse use)
 {
 	if (length > JENTRY_OFFLENMASK)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("a value is too long for an audit entry"),
+				 errmsg(use == JSON_KEPT ? "a value is too long for an audit entry" : "a row is too long for a jsonb"),
 				 errdetail("What a jsonb holds must fit into %u bytes.", JENTRY_OFFLENMASK),
-				 errhint("Leave the column out with ffs_manage(..., exclude => ...), or use strategy scd2.")));
+				 use == JSON_KEPT ? errhint("Leave the column out with ffs_manage(..., exclude => ...), or use strategy scd2.") :
+				 errhint("Ask for fewer or shorter columns.")));
 }
 
 Datum
-ffs_temporal_value_jsonb(FfsValueJson *layout, Datum value, bool isnull, StringInfo buf)
+ffs_registry_value_jsonb(FfsValueJson *layout, Datum value, bool isnull, StringInfo buf)
 {
 	const int	data_start = VARHDRSZ + sizeof(uint32) + sizeof(JEntry);
 	uint32		header = 1 | JB_FARRAY | JB_FSCALAR;
@@ -424,7 +432,7 @@ ffs_temporal_value_jsonb(FfsValueJson *layout, Datum value, bool isnull, StringI
 	enlargeStringInfo(buf, 64);
 	buf->len = data_start;
 	entry = isnull ? JENTRY_ISNULL : append_value(buf, layout, value);
-	check_length(buf->len - VARHDRSZ);
+	check_length(buf->len - VARHDRSZ, layout->use);
 	entry |= JENTRY_HAS_OFF | (buf->len - data_start);
 	memcpy(buf->data + VARHDRSZ, &header, sizeof(header));
 	memcpy(buf->data + VARHDRSZ + sizeof(header), &entry, sizeof(entry));
@@ -434,20 +442,36 @@ ffs_temporal_value_jsonb(FfsValueJson *layout, Datum value, bool isnull, StringI
 
 /* ---- rows ---- */
 
-/* jsonb sorts members by length, then by bytes. */
+/* jsonb sorts members by length, then by bytes; of one name, the last first. */
 static int
 compare_members(const void *a, const void *b)
 {
 	const RowMember *left = a;
 	const RowMember *right = b;
+	int			order;
 
 	if (left->name_length != right->name_length)
 		return left->name_length - right->name_length;
-	return memcmp(left->name, right->name, left->name_length);
+	order = memcmp(left->name, right->name, left->name_length);
+	return order != 0 ? order : right->index - left->index;
+}
+
+/* Of members of one name, which a query's row may have, the last one counts. */
+static void
+drop_doubles(FfsRowJson *layout)
+{
+	int			n = 0;
+
+	for (int i = 0; i < layout->nmembers; i++)
+	{
+		if (n == 0 || strcmp(layout->members[n - 1].name, layout->members[i].name) != 0)
+			layout->members[n++] = layout->members[i];
+	}
+	layout->nmembers = n;
 }
 
 FfsRowJson *
-ffs_temporal_row_layout(TupleDesc desc, const Bitmapset *leave_out)
+ffs_registry_row_layout(TupleDesc desc, const Bitmapset *leave_out, FfsJsonUse use)
 {
 	FfsRowJson *layout = palloc0(sizeof(FfsRowJson));
 	StringInfoData head;
@@ -466,10 +490,11 @@ ffs_temporal_row_layout(TupleDesc desc, const Bitmapset *leave_out)
 		member->index = i;
 		member->name = pstrdup(NameStr(att->attname));
 		member->name_length = strlen(member->name);
-		member->value = ffs_temporal_value_layout(att->atttypid);
+		member->value = ffs_registry_value_layout(att->atttypid, use);
 		layout->nmembers++;
 	}
 	qsort(layout->members, layout->nmembers, sizeof(RowMember), compare_members);
+	drop_doubles(layout);
 
 	initStringInfo(&head);
 	data_start = DATA_START(layout->nmembers);
@@ -493,7 +518,7 @@ ffs_temporal_row_layout(TupleDesc desc, const Bitmapset *leave_out)
 }
 
 Datum
-ffs_temporal_row_jsonb(FfsRowJson *layout, const Datum *values, const bool *nulls, StringInfo buf)
+ffs_registry_row_jsonb(FfsRowJson *layout, const Datum *values, const bool *nulls, StringInfo buf)
 {
 	int			n = layout->nmembers;
 	int			data_start = DATA_START(n);
@@ -507,7 +532,7 @@ ffs_temporal_row_jsonb(FfsRowJson *layout, const Datum *values, const bool *null
 		JEntry		entry = nulls[member->index] ? JENTRY_ISNULL :
 			append_value(buf, member->value, values[member->index]);
 
-		check_length(buf->len - VARHDRSZ);
+		check_length(buf->len - VARHDRSZ, member->value->use);
 		if ((n + i) % JB_OFFSET_STRIDE == 0)
 			entry |= JENTRY_HAS_OFF | (buf->len - data_start);
 		else
