@@ -13,6 +13,7 @@ use Ffs;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use List::Util qw(min);
 use POSIX ();
 use Time::HiRes qw(sleep time);
 
@@ -171,7 +172,7 @@ sub run_alone
 {
 	my ($me, $number, $row) = @_;
 	my $tenant = $me % 2;
-	my $said = run("CALL ffs_run('SELECT run_one(\$1, \$2)', '[\"$me $number\", $row]', max_attempts => 5, base_delay => '1 ms', tenant => 't$tenant', breaker => 'run')");
+	my $said = run("CALL ffs_run('SELECT run_one(\$1, \$2)', '[\"$me $number\", $row]', max_attempts => " . (1 + int rand 4) . ", base_delay => '1 ms', tenant => 't$tenant', breaker => 'run')");
 
 	if ($said eq 'lost')
 	{
@@ -194,12 +195,13 @@ sub run_alone
 	{
 		$ledger{'run refused'}++ if $said eq 'ZF032';
 		$ledger{"error $said"}++ if $said ne 'ZF032';
-		$unknown{$_}++ foreach 'runs', 'admitted';
+		$unknown{$_}++ foreach 'runs', 'admitted', 'exhausted', "t$tenant errors";
 	}
 	else
 	{
 		$ledger{runs}++;
 		$ledger{admitted}++;
+		$ledger{exhausted}++ if $said eq 'ZF033';
 	}
 	die "ffs_run says $said, and was " . ($done eq '=1' ? '' : 'not ') . 'done' if ($said eq '') != ($done eq '=1') && $said ne 'lost';
 	if ($done eq '=1')
@@ -281,6 +283,7 @@ sub client
 			elsif ($error eq 'lost' || $error eq '57014')
 			{
 				$ledger{"error $error"}++;
+				$unknown{"t$tenant errors"}++;
 				foreach my $may ($at_once, $statement->{perhaps} // {}) { $unknown{$_} += $may->{$_} foreach keys %$may; }
 			}
 			else
@@ -289,6 +292,8 @@ sub client
 				# three milliseconds may be over before the query is looked at
 				$unknown{$_} += $statement->{perhaps}{$_} foreach keys %{ $statement->{perhaps} // {} };
 				$ledger{"error $error"} += $statement->{errors} // 1;
+				# for a tenant an error inside of a call is the call's
+				$ledger{"t$tenant errors"} += min(1, $statement->{errors} // 1);
 			}
 			if ($said eq 'lost' || !$savepoint) { $end = $said; last; }
 			my $back = run('ROLLBACK TO a');
@@ -379,14 +384,14 @@ is($node->safe_psql('postgres', 'SELECT count(*) FROM pg_prepared_xacts'), 0, 'n
 
 my %counted = map { split /\t/ } split /\n/, $node->safe_psql('postgres', q{
 SELECT concat_ws(E'\t', operation || ' ' || k, v) FROM ffs_stat_operations, LATERAL (VALUES ('calls', calls), ('rows', rows)) x(k, v)
-UNION ALL SELECT concat_ws(E'\t', tenant || ' ' || k, v) FROM ffs_stat_tenants, LATERAL (VALUES ('calls', calls), ('rows', rows), ('writes', writes)) x(k, v)
+UNION ALL SELECT concat_ws(E'\t', tenant || ' ' || k, v) FROM ffs_stat_tenants, LATERAL (VALUES ('calls', calls), ('rows', rows), ('writes', writes), ('errors', errors)) x(k, v)
 UNION ALL SELECT concat_ws(E'\t', 'error ' || sqlstate, calls) FROM ffs_stat_errors
 UNION ALL SELECT concat_ws(E'\t', k, v) FROM ffs_stat_cache, LATERAL (VALUES ('lookups', hits + misses + bypassed), ('results', result_hits + result_misses + result_bypassed)) x(k, v)
 UNION ALL SELECT concat_ws(E'\t', k, v) FROM ffs_breakers, LATERAL (VALUES ('allowed', calls), ('succeeded', succeeded), ('failed', failed), ('rejected', rejected)) x(k, v) WHERE name = 'b'
 UNION ALL SELECT concat_ws(E'\t', k, v) FROM (SELECT sum(calls) AS calls, sum(refused) AS refused FROM ffs_stat_admission) a, LATERAL (VALUES ('admitted', calls), ('refused', refused)) x(k, v)
-UNION ALL SELECT concat_ws(E'\t', CASE name WHEN 'ffstorage_run_calls_total' THEN 'runs' WHEN 'ffstorage_run_attempts_total' THEN 'attempts'
+UNION ALL SELECT concat_ws(E'\t', CASE name WHEN 'ffstorage_run_calls_total' THEN 'runs' WHEN 'ffstorage_run_attempts_total' THEN 'attempts' WHEN 'ffstorage_run_exhausted_total' THEN 'exhausted'
 	WHEN 'ffstorage_calls_timeouts_total' THEN 'timeouts' ELSE 'violations' END, value) FROM ffs_metrics
-	WHERE name IN ('ffstorage_run_calls_total', 'ffstorage_run_attempts_total', 'ffstorage_calls_timeouts_total', 'ffstorage_tenant_violations_total')});
+	WHERE name IN ('ffstorage_run_calls_total', 'ffstorage_run_attempts_total', 'ffstorage_run_exhausted_total', 'ffstorage_calls_timeouts_total', 'ffstorage_tenant_violations_total')});
 
 my @operations = qw(insert update delete restore ffs_create ffs_create_many ffs_create_records ffs_update ffs_update_many ffs_delete ffs_delete_many
   ffs_get ffs_get_many ffs_list ffs_count);
@@ -412,7 +417,7 @@ sub within
 
 my $attempts = $node->safe_psql('postgres', 'SELECT last_value FROM attempts');
 # the connections themselves are no more than a few that look
-within($_) foreach qw(lookups results allowed succeeded failed violations timeouts runs admitted);
+within($_) foreach qw(lookups results allowed succeeded failed violations timeouts runs exhausted admitted);
 is($counted{rejected}, 0, 'rejected: the breaker was never open');
 within('refused', $sum{'run refused'});
 # one that was cancelled before it began
@@ -420,6 +425,7 @@ ok($counted{attempts} >= $attempts && $counted{attempts} <= $attempts + ($sum{'u
 # ffs_run has tried again after those
 my $again = $counted{attempts} - ($sum{runs} // 0);
 note("attempts more than calls of ffs_run: $again");
+within("$_ errors", $again + ($sum{exhausted} // 0)) foreach qw(t0 t1);
 
 foreach my $state (sort grep { /^error/ } keys %sum)
 {
