@@ -13,12 +13,15 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
+#include "catalog/objectaccess.h"
 #include "common/hashfn.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "parser/analyze.h"
 #include "parser/parser.h"
 #include "tcop/tcopprot.h"
+#include "utils/backend_status.h"
 #include "utils/guc.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
@@ -42,6 +45,7 @@ static int	validate_queries = VALIDATE_OFF;
 static bool validate_only_listed = false;
 
 static post_parse_analyze_hook_type previous_hook;
+static object_access_hook_type previous_access_hook;
 
 /* ---- texts that are known to be safe ---- */
 
@@ -273,6 +277,31 @@ check_statement(ParseState *pstate, Query *query, JumbleState *jstate)
 	tell(&finding);
 }
 
+/*
+ * A client can also have a function called without a text (the protocol's
+ * FunctionCall).  That is nothing that can be learned.
+ */
+static void
+check_function_call(ObjectAccessType access, Oid classId, Oid objectId, int subId, void *arg)
+{
+	static TimestampTz told = 0;
+
+	if (previous_access_hook != NULL)
+		previous_access_hook(access, classId, objectId, subId, arg);
+	if (likely(!validate_only_listed) || validate_queries == VALIDATE_OFF || access != OAT_FUNCTION_EXECUTE ||
+		MyBEEntry == NULL || MyBEEntry->st_state != STATE_FASTPATH)
+		return;
+	/* a warning for the call, not for those that it makes itself */
+	if (validate_queries == VALIDATE_WARN && told == GetCurrentStatementStartTimestamp())
+		return;
+	told = GetCurrentStatementStartTimestamp();
+	ereport(validate_queries == VALIDATE_ENFORCE ? ERROR : WARNING,
+			(errcode(FFS_ERRCODE_UNSAFE_QUERY),
+			 errmsg("function call is not in the list of allowed queries"),
+			 errdetail("Only queries that were learned may be run, and a call without a query cannot be."),
+			 errhint("Call the function in a SELECT.")));
+}
+
 void
 ffs_validate_hook_init(void)
 {
@@ -286,4 +315,6 @@ ffs_validate_hook_init(void)
 							 &validate_only_listed, false, PGC_SUSET, 0, NULL, NULL, NULL);
 	previous_hook = post_parse_analyze_hook;
 	post_parse_analyze_hook = check_statement;
+	previous_access_hook = object_access_hook;
+	object_access_hook = check_function_call;
 }

@@ -6,6 +6,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 use Ffs;
+use IO::Socket::UNIX;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -100,6 +101,34 @@ is("$out$err", 'ben', 'then it runs');
 like($err, qr/ERROR:  query is not in the list/, 'and nothing else does');
 ($out, $err) = as_role('app', "INSERT INTO users VALUES (3, 'x');\nSELECT 1;");
 is($node->safe_psql('postgres', 'SELECT count(*) FROM users'), '2', '... whatever it is');
+
+# The protocol's FunctionCall of a function without arguments: the answer, or the error.
+sub call_function
+{
+	my ($role, $function) = @_;
+	my $oid = $node->safe_psql('postgres', "SELECT '$function'::regprocedure::oid");
+	my $socket = IO::Socket::UNIX->new(Peer => $node->host . '/.s.PGSQL.' . $node->port) or die $!;
+	my $startup = pack('N', 196608) . "user\0$role\0database\0postgres\0\0";
+	my $result = '';
+	print $socket pack('N', 4 + length $startup) . $startup;
+	for (my $ready = 0; $ready < 2;)
+	{
+		read($socket, my $head, 5) == 5 or last;
+		my ($type, $length) = unpack('a N', $head);
+		read($socket, my $body, $length - 4);
+		$result .= "$type $body\n" if $type =~ /[EV]/;
+		next if $type ne 'Z';
+		# no arguments, and their formats; the result as text
+		print $socket 'F' . pack('N', 14) . pack('N n n n', $oid, 0, 0, 0) if ++$ready == 1;
+	}
+	close $socket;
+	return $result;
+}
+
+like(call_function('other', 'txid_current()'), qr/^V .*\d+\n$/s, 'a function is called without a query');
+like(call_function('app', 'txid_current()'), qr/^E .*ZF\d+.*function call is not in the list of allowed queries/s, 'but not by a role that may run what was learned only');
+$node->safe_psql('postgres', "ALTER ROLE app SET ffstorage.validate_queries = warn");
+like(call_function('app', 'txid_current()'), qr/^V .*\d+\n$/s, 'unless that is for warnings');
 
 # ---- texts that are long, deep, or hard to read ----
 
