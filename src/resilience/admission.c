@@ -691,6 +691,26 @@ figures(FfsFigureSink *sink)
 	ffs_stats_figure(sink, FFS_COUNTER, "refused", "calls", "Calls that ended with too_many_running.", (double) sum.refused, NULL, NULL);
 }
 
+/* ---- databases that are gone ---- */
+
+/* Their queues are the first to make room for others. */
+static void
+database_gone(Oid dboid)
+{
+	for (int p = 0; p < NPARTITIONS; p++)
+	{
+		Partition  *partition = &shared->partitions[p];
+
+		LWLockAcquire(&partition->lock, LW_EXCLUSIVE);
+		for (int i = 0; i < partition->nused; i++)
+		{
+			if (first_queue(partition)[i].dboid == dboid)
+				memset(&first_queue(partition)[i], 0, sizeof(Queue));
+		}
+		LWLockRelease(&partition->lock);
+	}
+}
+
 /* ---- opening ---- */
 
 static Size
@@ -751,5 +771,6 @@ ffs_resilience_admission_init(void)
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	ffs_base_register_shmem("ffstorage admission", shmem_size, shmem_setup);
+	ffs_stats_register_database_gone(database_gone);
 	ffs_resilience_pace_init();
 }

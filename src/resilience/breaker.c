@@ -711,6 +711,27 @@ figures(FfsFigureSink *sink)
 	}
 }
 
+/* ---- databases that are gone ---- */
+
+/* Their breakers are the first to make room for others. */
+static void
+database_gone(Oid dboid)
+{
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < shared->nused; i++)
+	{
+		Breaker    *breaker = &all[i];
+
+		if (breaker->dboid != dboid)
+			continue;
+		breaker->dboid = InvalidOid;
+		SpinLockAcquire(&breaker->mutex);
+		memset((char *) breaker + offsetof(Breaker, open), 0, sizeof(Breaker) - offsetof(Breaker, open));
+		SpinLockRelease(&breaker->mutex);
+	}
+	LWLockRelease(&shared->lock);
+}
+
 /* ---- opening ---- */
 
 static Size
@@ -765,6 +786,7 @@ ffs_resilience_breaker_init(void)
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	ffs_base_register_shmem("ffstorage breakers", shmem_size, shmem_setup);
+	ffs_stats_register_database_gone(database_gone);
 	RegisterXactCallback(at_transaction_end, NULL);
 	RegisterSubXactCallback(at_subtransaction_end, NULL);
 }

@@ -42,6 +42,7 @@
 
 #include "base/base.h"
 #include "resilience/validate.h"
+#include "stats/stats.h"
 
 PG_FUNCTION_INFO_V1(ffs_validate_learn);
 PG_FUNCTION_INFO_V1(ffs_validate_forget);
@@ -447,9 +448,23 @@ unsafe_queries(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+static void
+database_gone(Oid dboid)
+{
+	LWLockAcquire(&seen->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < MOST_SEEN; i++)
+	{
+		if (seen->queries[i].database == dboid)
+			seen->queries[i].calls = 0;
+	}
+	LWLockRelease(&seen->lock);
+}
+
 void
 ffs_validate_list_init(void)
 {
+	if (process_shared_preload_libraries_in_progress)
+		ffs_stats_register_database_gone(database_gone);
 	CacheRegisterRelcacheCallback(forget_list, (Datum) 0);
 	ffs_base_register_shmem("ffstorage query checks", seen_size, seen_setup);
 }

@@ -293,6 +293,8 @@ extern void ffs_stats_init_restart(void);
 
 /* Since when, and why then, the figures of this database count; false without shared memory. */
 extern bool ffs_stats_since(TimestampTz *since, const char **reason);
+/* The database is gone. */
+extern void ffs_stats_forget_beginning(Oid dboid);
 /* They begin anew now. */
 extern void ffs_stats_begin_anew(Oid dboid);
 

@@ -101,6 +101,10 @@ static Pending *recent = NULL;	/* the last one found, of the innermost level */
 static int	all_open = 0;		/* operations, at every level */
 static FfsTenantRef tenant = {-1, 0};	/* the transaction's */
 
+#define MAX_GONE 8
+static FfsDatabaseGone database_gone[MAX_GONE];
+static int	n_gone = 0;
+
 static object_access_hook_type prev_object_access_hook = NULL;
 
 /* ---- levels ---- */
@@ -479,6 +483,9 @@ make_certain(void)
 		{
 			ffs_stats_forget_tenants(dropped->dboid);
 			ffs_stats_forget_slow(dropped->dboid);
+			ffs_stats_forget_beginning(dropped->dboid);
+			for (int i = 0; i < n_gone; i++)
+				database_gone[i] (dropped->dboid);
 		}
 	}
 }
@@ -705,6 +712,14 @@ ffs_stats_count_violation(Oid relid)
 }
 
 /* ---- opening ---- */
+
+void
+ffs_stats_register_database_gone(FfsDatabaseGone gone)
+{
+	if (n_gone >= MAX_GONE)
+		elog(ERROR, "too many rooms that keep something of databases");
+	database_gone[n_gone++] = gone;
+}
 
 void
 ffs_stats_init_pending(void)

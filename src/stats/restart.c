@@ -123,6 +123,18 @@ ffs_stats_begin_anew(Oid dboid)
 	SpinLockRelease(&beginnings->mutex);
 }
 
+void
+ffs_stats_forget_beginning(Oid dboid)
+{
+	SpinLockAcquire(&beginnings->mutex);
+	for (int i = beginnings->n - 1; i > 0; i--)
+	{
+		if (beginnings->all[i].dboid == dboid)
+			beginnings->all[i] = beginnings->all[--beginnings->n];
+	}
+	SpinLockRelease(&beginnings->mutex);
+}
+
 PG_FUNCTION_INFO_V1(stat_since);
 
 /*

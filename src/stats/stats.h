@@ -139,6 +139,9 @@ typedef enum FfsFigureKind
 typedef struct FfsFigureSink FfsFigureSink;
 typedef void (*FfsFigures) (FfsFigureSink *sink);
 extern void ffs_stats_register_figures(const char *component, FfsFigures figures);
+/* Called when DROP DATABASE commits, where shared memory has something of databases; must not fail. */
+typedef void (*FfsDatabaseGone) (Oid dboid);
+extern void ffs_stats_register_database_gone(FfsDatabaseGone gone);
 extern void ffs_stats_figure(FfsFigureSink *sink, FfsFigureKind kind, const char *metric, const char *unit,
 							 const char *help, double value, const char *label, const char *label_value);
 

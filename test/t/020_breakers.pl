@@ -175,5 +175,28 @@ $node->psql('postgres', q{SELECT ffs_breaker_report('one more', false) FROM gene
 is(one(q{SELECT status || ', ' || message FROM ffs_health WHERE check_name = 'breakers'}), 'degraded, there was no room for a circuit breaker in the last hour', 'health says so too');
 is(one(q{SELECT ffs_breaker_allow('one more')}), 't', 'there is room again');
 
+# ---- a database that is dropped, and made again with its OID ----
+
+one('CREATE DATABASE again OID 70001');
+$node->safe_psql('again', <<'SQL');
+CREATE EXTENSION ffstorage;
+CREATE TABLE kept (id integer PRIMARY KEY);
+SELECT ffs_manage('kept');
+SET ffstorage.max_running_per_tenant = 5;
+SELECT ffs_create('kept', '{"id": 1}');
+SELECT ffs_breaker_report('theirs', false) FROM generate_series(1, 5);
+SET ffstorage.validate_queries = warn;
+SELECT 1 WHERE 1=1 OR 2=2;
+SELECT ffs_stats_reset();
+SQL
+my $seen = q{SELECT (SELECT count(*) FROM ffs_breakers), (SELECT count(*) FROM ffs_stat_admission), (SELECT count(*) FROM ffs_unsafe_queries),
+	(SELECT reason = 'reset' FROM ffs_stats_since)};
+is($node->safe_psql('again', $seen), '1|1|1|t', 'a database has breakers, calls, queries');
+one('DROP DATABASE again');
+one('CREATE DATABASE again OID 70001');
+$node->safe_psql('again', 'CREATE EXTENSION ffstorage');
+is($node->safe_psql('again', $seen), '0|0|0|f', 'another one in its place has none of them');
+is($node->safe_psql('again', q{SELECT ffs_breaker_allow('theirs')}), 't', 'and its calls go');
+
 $node->stop;
 done_testing();
