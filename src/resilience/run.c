@@ -235,6 +235,7 @@ do_statement(Run *run)
 			elog(ERROR, "SPI_connect failed");
 		set_context(run);
 		ffs_resilience_statement_execute(&run->statement);
+		ffs_resilience_timeout_check();
 		SPI_finish();
 		ReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);

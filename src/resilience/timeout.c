@@ -50,8 +50,13 @@ ffs_resilience_timeout_start(int ms)
 void
 ffs_resilience_timeout_check(void)
 {
-	if (bound != 0 && gone_off)
-		CHECK_FOR_INTERRUPTS();
+	if (bound == 0 || !gone_off)
+		return;
+	CHECK_FOR_INTERRUPTS();
+	/* a handler of query_canceled has kept it from us */
+	ereport(ERROR,
+			(errcode(ERRCODE_QUERY_CANCELED),
+			 errmsg("canceling statement due to user request")));
 }
 
 bool

@@ -67,6 +67,25 @@ SET ffstorage.query_timeout = '50 ms';
 CREATE TRIGGER nested BEFORE INSERT ON outer_one FOR EACH ROW EXECUTE FUNCTION nested();
 SELECT ffs_create('outer_one', '{"id": 1}');
 
+-- a handler of query_canceled does not keep it from ending
+CREATE TABLE swallowing (id integer PRIMARY KEY);
+CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    BEGIN
+        PERFORM pg_sleep(10);
+    EXCEPTION WHEN query_canceled THEN
+        NULL;
+    END;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER swallow BEFORE INSERT ON swallowing FOR EACH ROW EXECUTE FUNCTION swallow();
+RESET ffstorage.query_timeout;
+SELECT ffs_manage('swallowing');
+SET ffstorage.query_timeout = '50 ms';
+SELECT ffs_create('swallowing', '{"id": 1}');
+CALL ffs_run('INSERT INTO swallowing VALUES (2)');
+SELECT count(*) FROM swallowing;
+
 -- a statement without a call may take its time; so may a call when it is off
 SELECT pg_sleep(0.1);
 UPDATE slow SET note = 'y' WHERE id <= 2;
@@ -91,6 +110,6 @@ SET ffstorage.query_timeout = 'soon';
 RESET ffstorage.query_timeout;
 SET client_min_messages = warning;
 SELECT ffs_unmanage_all();
-DROP TABLE slow, slow_history, slow_deleted, outer_one CASCADE;
-DROP FUNCTION take_time, nested, many;
+DROP TABLE slow, slow_history, slow_deleted, outer_one, swallowing CASCADE;
+DROP FUNCTION take_time, nested, many, swallow;
 DROP EXTENSION ffstorage;
