@@ -212,7 +212,8 @@ load_list(Oid role)
 	listed = NULL;
 	ctl.hcxt = TopMemoryContext;
 	listed = hash_create("ffstorage allowed queries", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	listed_role = role;
+	/* nobody's until it is whole; what changes meanwhile makes it invalid */
+	listed_role = InvalidOid;
 	listed_valid = true;
 	listed_relid = OidIsValid(ffs_base_extension_oid()) ? ffs_base_catalog_relid(LIST_TABLE) : InvalidOid;
 	if (!OidIsValid(listed_relid))
@@ -233,6 +234,7 @@ load_list(Oid role)
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
+	listed_role = role;
 }
 
 bool

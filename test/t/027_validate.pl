@@ -71,6 +71,15 @@ like($err, qr/ERROR:  query has the marks of an injection/, 'what was not is ref
 is(scalar(() = $err =~ /permission denied to set parameter/g), 2, 'the role cannot take its checks off');
 like($err, qr/marks of an injection/, '... nor by RESET ALL and DISCARD ALL');
 
+# A list that could not be read is read again.
+my $locker = ffs_session($node);
+$locker->query('BEGIN; LOCK TABLE ffstorage.allowed_queries');
+my $reader = Ffs::Session->new($node->connstr('postgres') . ' user=app');
+like($reader->query("SET lock_timeout = '100ms'; SELECT count(*) FROM users WHERE id = 7 OR 8=8"), qr/ERROR:  55P03/, 'the list is locked');
+$locker->query('COMMIT');
+is($reader->query('SELECT count(*) FROM users WHERE id = 7 OR 8=8'), '2', 'what was learned runs when it no longer is');
+$_->close foreach ($locker, $reader);
+
 # An open session sees changes of the list; functions do what they do.
 $node->safe_psql('postgres', <<'SQL');
 CREATE FUNCTION lookup() RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT count(*) FROM users WHERE id = 3 OR 1=1 OR name = 'x'); END $$;
