@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "access/xlog.h"
 #include "catalog/pg_control.h"
 #include "common/controldata_utils.h"
 #include "funcapi.h"
@@ -234,6 +235,13 @@ clean_shutdown(void)
 	return clean;
 }
 
+/* Does the server start from a backup, which is that of a server that ran? */
+static bool
+is_from_backup(void)
+{
+	return access(BACKUP_LABEL_FILE, F_OK) == 0;
+}
+
 static bool
 write_bytes(FILE *file, pg_crc32c *crc, const void *bytes, Size n)
 {
@@ -407,7 +415,7 @@ shmem_setup(void *memory, bool found)
 		SpinLockInit(&beginnings->mutex);
 		beginnings->n = 1;
 		beginnings->all[0].dboid = InvalidOid;
-		beginnings->all[0].reason = clean_shutdown() ? FROM_START : FROM_CRASH;
+		beginnings->all[0].reason = clean_shutdown() || is_from_backup() ? FROM_START : FROM_CRASH;
 		beginnings->all[0].at = GetCurrentTimestamp();
 	}
 	if (!IsUnderPostmaster)

@@ -139,6 +139,7 @@ $standby->init_from_backup($node, 'base', has_streaming => 1);
 $standby->start;
 $node->wait_for_catchup($standby, 'replay', $node->lsn('insert'));
 is(found('replication', undef, $standby), 'healthy: this standby keeps up', 'a standby that keeps up');
+is($standby->safe_psql('postgres', 'SELECT reason FROM ffs_stats_since'), 'start', 'that it began from a backup is no crash');
 $standby->safe_psql('postgres', 'SELECT pg_wal_replay_pause()');
 $node->safe_psql('postgres', 'UPDATE t SET n = 7');
 $node->wait_for_catchup($standby, 'flush', $node->lsn('insert'));
