@@ -275,6 +275,7 @@ note_in_unused(TableFence *fence, Oid relid)
 	uint64		xid = ffs_cache_own_xid();
 	bool		unused;
 
+	FFS_DEBUG_POINT("cache-note-unused");
 	SpinLockAcquire(&fence->mutex);
 	unused = !is_used(fence, relid);
 	if (unused)
@@ -289,6 +290,7 @@ note_without_negatives(TableFence *fence)
 	uint64		xid = ffs_cache_own_xid();
 	bool		none;
 
+	FFS_DEBUG_POINT("cache-note-inserts");
 	SpinLockAcquire(&fence->mutex);
 	none = !fence->negatives;
 	if (none)

@@ -323,6 +323,7 @@ ffs_cache_result_find(const ResultKey *key, Snapshot snapshot, int64 ttl, Result
 
 		if (truth == TRUE_FOR_US)
 		{
+			FFS_DEBUG_POINT("result-lock");
 			/* as the query would; what we wait for may change everything */
 			for (int i = 0; i < head->nrelations; i++)
 				LockRelationOid(relations_of(head)[i], AccessShareLock);

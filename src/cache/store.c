@@ -737,6 +737,7 @@ peek(const StoreKey *key, Snapshot snapshot, MemoryContext context, void **row, 
 		return has_not_changed(p, changes);
 	}
 	*row = MemoryContextAlloc(context, head.row_length);
+	FFS_DEBUG_POINT("cache-peek-row");
 	if (!peek_row(p, &head, at, changes, *row))
 	{
 		pfree(*row);
@@ -991,6 +992,7 @@ ffs_cache_get_piece(const StoreKey *key, void *bytes, Size *length)
 	{
 		pg_atomic_fetch_add_u32(&entry->pins, 1);
 		LWLockRelease(lock);
+		FFS_DEBUG_POINT("cache-copy-piece");
 	}
 	copy_out(p, entry, entry->key_length, found, bytes);
 	if (pinned)
