@@ -251,7 +251,8 @@ ffs_cache_has_own_inserts(TableFence *fence, Oid relid)
 {
 	for (int i = 0; i < n_own_fences; i++)
 		if (own_fences[i].fence == fence && own_fences[i].relid == relid)
-			return own_fences[i].inserts || own_fences[i].all;
+			return own_fences[i].inserts || own_fences[i].all ||
+				(own_fences[i].ninserts > 0 && IsolationUsesXactSnapshot());
 	/* one may have been forgotten */
 	return n_own_fences == MAX_OWN_FENCES;
 }

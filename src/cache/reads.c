@@ -25,12 +25,14 @@
 #include "partitioning/partbounds.h"
 #include "partitioning/partdesc.h"
 #include "storage/lmgr.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/partcache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 #include "base/base.h"
+#include "cache/fences.h"
 #include "cache/tables.h"
 #include "tenancy/tenancy.h"
 
@@ -174,6 +176,23 @@ is_index_usable(Relation index)
 		TransactionIdPrecedes(HeapTupleHeaderGetXmin(index->rd_indextuple->t_data), TransactionXmin);
 }
 
+/*
+ * Is what this backend knows of partitions true for the snapshot?  They come
+ * and go (ATTACH, DETACH CONCURRENTLY) without a lock that readers wait for:
+ * whoever did that, and is finished for the snapshot, has told everybody if no
+ * change of the catalogs is on its way (writes.c).
+ */
+static bool
+knows_partitions(Snapshot snapshot)
+{
+	uint64		generation;
+	bool		told = ffs_cache_sees_changes(ffs_cache_table_fence(InvalidOid), snapshot,
+											  ffs_cache_full_xmin(snapshot), &generation);
+
+	AcceptInvalidationMessages();
+	return told;
+}
+
 /* A tuple of a leaf as a datum of the root's row type, in the current memory context. */
 static HeapTupleHeader
 make_row(HeapTuple tuple, TupleDesc leaf, TupleDesc root)
@@ -199,6 +218,7 @@ read_row(FfsTable *table, const StoreKey *store_key, const Datum *key, StorePoli
 	Snapshot	snapshot = GetActiveSnapshot();
 	FfsRowAnswer answer = FFS_ROW_NONE;
 	bool		is_known = true;
+	bool		keep = rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE || knows_partitions(snapshot);
 
 	while (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
 	{
@@ -233,8 +253,9 @@ read_row(FfsTable *table, const StoreKey *store_key, const Datum *key, StorePoli
 
 				*row = make_row(tuple, RelationGetDescr(rel), RelationGetDescr(root));
 				MemoryContextSwitchTo(old);
-				ffs_cache_put(store_key, snapshot, *row, HeapTupleHeaderGetDatumLength(*row),
-							  HeapTupleHeaderGetXmin(tuple->t_data), policy);
+				if (keep)
+					ffs_cache_put(store_key, snapshot, *row, HeapTupleHeaderGetDatumLength(*row),
+								  HeapTupleHeaderGetXmin(tuple->t_data), policy);
 				answer = FFS_ROW_FOUND;
 				if (should_free)
 					heap_freetuple(tuple);
@@ -253,7 +274,9 @@ read_row(FfsTable *table, const StoreKey *store_key, const Datum *key, StorePoli
 	table_close(root, NoLock);
 	if (!is_known)
 		return FFS_ROW_ASK;
-	if (answer == FFS_ROW_NONE && policy == STORE_EVICT)
+	if (!keep)
+		ffs_cache_pending[COUNT_REFUSED]++;
+	else if (answer == FFS_ROW_NONE && policy == STORE_EVICT)
 		ffs_cache_put(store_key, snapshot, NULL, 0, InvalidTransactionId, STORE_EVICT);
 	return answer;
 }

@@ -61,7 +61,7 @@
  * comes, none was, or this or another transaction took it away and fenced.
  * (The transaction that brought them asks the table: with a snapshot that
  * still sees a row which another one has deleted since, it may see two rows
- * of one key.)
+ * of one key.  So does one of a single snapshot that has inserted any row.)
  * A writer that has told very many keys counts the generation up and tells no
  * more; tables of which nothing was ever put in need no fences by key at all:
  * such a writer notes itself once in the table's set `untold` and goes on.

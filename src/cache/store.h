@@ -123,7 +123,7 @@ extern bool ffs_cache_must_tell_tenants(TableFence *fence, Oid relid);
 extern void ffs_cache_fence_tenant(TableFence *fence, Oid relid, uint64 tenant_hash);
 /* Rows of any tenant are written. */
 extern void ffs_cache_fence_all_tenants(TableFence *fence, Oid relid);
-/* Has this transaction put rows into the table without telling their keys? */
+/* Has this transaction put rows into the table without telling their keys, or where its snapshot sees another of the key? */
 extern bool ffs_cache_has_own_inserts(TableFence *fence, Oid relid);
 /* The transaction is over. */
 extern void ffs_cache_forget_fences(void);

@@ -82,7 +82,7 @@ ffs_cache_row_written(FfsTable *table, TupleDesc desc, HeapTuple old, HeapTuple 
 		fenced = true;
 	}
 	if (new != NULL && ffs_cache_hash_row(known, table, desc, new, &new_hash) && !(fenced && hash == new_hash))
-		ffs_cache_fence_key(known->fence, known->rootid, new_hash, old == NULL);
+		ffs_cache_fence_key(known->fence, known->rootid, new_hash, true);
 	FFS_DEBUG_POINT("cache-row-fenced");
 }
 
