@@ -12,7 +12,8 @@
  * mean these.
  *
  * Queries that were run are kept prepared in the session, with the verdict on
- * them for as long as nothing was heard of changes.
+ * them for as long as nothing was heard of changes, and the catalogs' fences
+ * say the same (result_fences: twice in one statement).
  *
  *-------------------------------------------------------------------------
  */

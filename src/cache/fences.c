@@ -2,7 +2,8 @@
  *
  * fences.c
  *		Who wrote where: sets of transactions, fences of tables, and what
- *		this transaction has fenced.  store.c says why.
+ *		this transaction has fenced.  store.c and results.c say why, and where
+ *		in test/specs it is shown.
  *
  *-------------------------------------------------------------------------
  */

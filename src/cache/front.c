@@ -8,6 +8,8 @@
  * tag is there is copied.  Of two keys that would have the same place among
  * the tags the older one stays every other time, so that both come in.
  *
+ * What makes a copy true is said in store.c, and shown in cache_near.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"

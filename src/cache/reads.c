@@ -6,7 +6,8 @@
  * The table is locked first, as a query would lock it, so that what we know of
  * it is true until the transaction ends.  On a miss the row is fetched with
  * the active snapshot by the table's primary key, past row-level security,
- * and kept for all tenants; whose it is decides who is given it.
+ * and kept for all tenants; whose it is decides who is given it
+ * (cache_rights).  What is known of partitions may be old: cache_fences.
  *
  *-------------------------------------------------------------------------
  */

@@ -48,18 +48,24 @@
  * The key is a hash of what else matters: database, role, tenants, query,
  * parameters, settings (cached.c).
  *
- * test/model/results.pml is a model of this.
+ * test/model/results.pml is a model of this; test/specs has its races one by
+ * one: fillers, readers and writers that end either way, old snapshots, the
+ * catalogs (result_windows, cached_races); more writers than are known one by
+ * one, one that comes in twice, tables that nobody read, very many tenants,
+ * snapshots whose subtransactions ran over, locks that a hit waits for
+ * (result_fences); tenants, roles and rights (result_windows, cache_rights).
  *
  * An entry is a piece of the store, with its rows where these are few; if
  * not, they are in further pieces, of which the clock may take each by
  * itself: then the result is gone.  The name of the pieces is a number that
- * no other result has, so pieces of two are not mixed.
+ * no other result has, so pieces of two are not mixed (result_windows,
+ * result_fences).
  *
  * One at a time.  Who misses a result notes its hash in one of the `fillers`;
  * who misses it meanwhile waits for him, once.  He does not wait for a filler
  * who himself waits for a lock, which might be the waiter's own.  `mutex`
  * guards all of the fillers; each is given up at the end of the call, or of
- * the transaction that it breaks.
+ * the transaction that it breaks (test/t/028_result_waits.pl).
  *
  *-------------------------------------------------------------------------
  */

@@ -107,7 +107,26 @@
  * evicts it meanwhile unlinks it, and the clock frees its blocks when the pin
  * is gone.
  *
- * test/model/cache.pml is a model of this.
+ * test/model/cache.pml is a model of this.  Its races, one by one, are in
+ * test/specs:
+ *
+ *	a writer beside a filler with an older snapshot, ending
+ *	  either way, or prepared ...................... cache_races, cache_windows
+ *	two writers and more, the later one ends first ... cache_races
+ *	a filler in the middle of a fill .................... cache_windows
+ *	one's own writes, savepoints, a cursor's snapshot ... cache_races, cache_near
+ *	subtransactions, more than a snapshot lists ......... cache_near
+ *	the whole table: TRUNCATE, triggers, partitions ..... cache_windows, cache_fences
+ *	COPY and negative entries, two rows of one key ...... cache_windows, cache_fences
+ *	keys that change; very many ......................... cache_fences, cache_windows
+ *	`used`, `untold`, `negatives`, in both orders ....... cache_windows, cache_fences
+ *	an entry that goes while it is read without the lock,
+ *	  or copied pinned .................................. cache_near, cache_windows
+ *	copies in the backend's own memory .................. cache_near
+ *	all taken out, or read in, meanwhile ................ cache_windows, cache_fences, cache_near
+ *	prepared before the server started .................. test/t/011_cache.pl
+ *
+ * (`changes` while it is odd, and what is torn in between, only the model has.)
  *
  *-------------------------------------------------------------------------
  */

@@ -10,7 +10,8 @@
  * was found out holds as long as the generation does; and it is only found
  * out with a snapshot that sees all such changes of that generation as
  * finished.  Relation cache invalidations alone would not do: they are sent
- * after others can see the change.
+ * after others can see the change (cache_races, cache_windows: triggers off, and
+ * on again; cache_rights: roles, grants, policies).
  *
  *-------------------------------------------------------------------------
  */

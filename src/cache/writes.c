@@ -19,6 +19,11 @@
  *   so from before the commit until they have been told the fence is held, as
  *   if the change were seen by nobody, and then it counts up once more.
  *
+ * In test/specs: rows before they are written, cascades, replication
+ * (cache_windows, cache_fences); before the commit, after it, and before others
+ * have been told (cache_windows, result_windows); partitions and prepared
+ * transactions (cache_fences, result_fences); rights (cache_rights).
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
