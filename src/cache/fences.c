@@ -362,6 +362,17 @@ ffs_cache_fence_everything(void)
 		fence_and_count(&fences->tables[i]);
 }
 
+bool
+ffs_cache_is_held(TableFence *fence)
+{
+	bool		held;
+
+	SpinLockAcquire(&fence->mutex);
+	held = fence->changing > 0;
+	SpinLockRelease(&fence->mutex);
+	return held;
+}
+
 void
 ffs_cache_hold_catalog(Oid dboid)
 {

@@ -88,6 +88,9 @@ extern uint64 ffs_cache_floor(void);
 /* Does the snapshot see all changes of the table as a whole?  Gives the generation of its definition. */
 extern bool ffs_cache_sees_changes(TableFence *fence, Snapshot snapshot, uint64 xmin, uint64 *generation);
 
+/* Is a change of the catalogs on its way, which not all have been told of? */
+extern bool ffs_cache_is_held(TableFence *fence);
+
 /*
  * How many of a part's writers the snapshot sees as finished.  False where
  * that cannot be said, or where one is the caller itself.

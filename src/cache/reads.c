@@ -178,18 +178,19 @@ is_index_usable(Relation index)
 }
 
 /*
- * Is what this backend knows of partitions true for the snapshot?  They come
- * and go (ATTACH, DETACH CONCURRENTLY) without a lock that readers wait for:
- * whoever did that, and is finished for the snapshot, has told everybody if no
- * change of the catalogs is on its way (writes.c).
+ * Is what this backend knows of partitions true for its snapshot?  They come
+ * and go (ATTACH, DETACH CONCURRENTLY) without a lock that readers wait for.
+ * Whoever did that, and is finished for the snapshot, has told everybody if no
+ * change of the catalogs is on its way (writes.c); for who is not, the table's
+ * fence stands.
  */
 static bool
-knows_partitions(Snapshot snapshot)
+knows_partitions(void)
 {
-	uint64		generation;
-	bool		told = ffs_cache_sees_changes(ffs_cache_table_fence(InvalidOid), snapshot,
-											  ffs_cache_full_xmin(snapshot), &generation);
+	bool		told;
 
+	FFS_DEBUG_POINT("cache-partitions");
+	told = !ffs_cache_is_held(ffs_cache_table_fence(InvalidOid));
 	AcceptInvalidationMessages();
 	return told;
 }
@@ -219,7 +220,7 @@ read_row(FfsTable *table, const StoreKey *store_key, const Datum *key, StorePoli
 	Snapshot	snapshot = GetActiveSnapshot();
 	FfsRowAnswer answer = FFS_ROW_NONE;
 	bool		is_known = true;
-	bool		keep = rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE || knows_partitions(snapshot);
+	bool		keep = rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE || knows_partitions();
 
 	while (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
 	{
