@@ -1,7 +1,8 @@
 # Prints what pgbench did, script by script: report.pl PGBENCH-OUTPUT LOG...
 #
-# Transactions and failures are pgbench's own counts, latencies those of its log
-# (percentiles within half a percent).  Exits with 1 if a script did nothing, or anything failed.
+# Transactions and latencies are those of pgbench's log (percentiles within half
+# a percent), failures its own counts.  Its own counts of each script's transactions
+# may be some short: its threads count them in one place, without a lock.  Exits with 1 if a script did nothing, or anything failed.
 use strict;
 use warnings;
 
@@ -15,7 +16,6 @@ while (<$in>)
 	push @scripts, { name => $1, transactions => 0, failed => 0 } if m{^SQL script \d+: (?:.*/)?(.+?)(?:\.sql)?$};
 	# With one script its counts are those of the whole.
 	my $script = $scripts[-1] // \%all;
-	$script->{transactions} = $1 if /^ ?-? ?(\d+) transactions \(/ || (@scripts < 2 && /^number of transactions actually processed: (\d+)/);
 	$script->{failed} = $1 if /number of failed transactions: (\d+)/;
 	$all{name} = $1 if m{^transaction type: (?:.*/)?(.+?)(?:\.sql)?$};
 	$all{transactions} = $1 if /^number of transactions actually processed: (\d+)/;
@@ -25,7 +25,7 @@ while (<$in>)
 }
 close $in;
 die "pgbench did not come to its end\n" unless defined $all{tps} && defined $all{transactions};
-@scripts = { %all } unless @scripts;
+@scripts = { %all, transactions => 0 } unless @scripts;
 $seconds = $all{tps} > 0 ? $all{transactions} / $all{tps} : 0;
 
 # client, transaction, microseconds (or "failed"), script, ...
@@ -36,6 +36,7 @@ foreach my $log (@logs)
 	{
 		my (undef, undef, $time, $script) = split ' ';
 		next unless $time =~ /^\d+$/;
+		$scripts[$script]{transactions}++;
 		my $step = $time < 200 ? 1 : 10**(length($time) - 3);
 		$_->{ int($time / $step + 0.5) * $step }++ foreach $seen[$script] //= {}, $all{seen} //= {};
 	}
