@@ -82,7 +82,7 @@ ok($entry{ lc $_ }, "runbook: $_") foreach @alerts;
 # ---- a server with something to see ----
 
 my $node = ffs_node('monitoring', conf => "wal_level = replica\nautovacuum = off\nfsync = off\nmax_connections = 40\n" .
-	  "ffstorage.health_index_rows = 100\nffstorage.health_history_size = 0\nffstorage.max_tables = 30\nffstorage.breaker_failures = 3\n" .
+	  "ffstorage.health_index_rows = 100\nffstorage.health_history_size = 0\nffstorage.max_tables = 30\nffstorage.cache_size = 1MB\nffstorage.breaker_failures = 3\n" .
 	  "ffstorage.max_running_per_tenant = 1\nffstorage.admission_timeout = '50 ms'\nffstorage.pace_tenants = off\n");
 $node->safe_psql('postgres', q{
 CREATE EXTENSION ffstorage;
@@ -226,6 +226,7 @@ is($calls->{value}[1], 1, 'with their labels and values');
 # ---- faults ----
 
 my $session = ffs_session($node);
+my %fired;
 my %known;	# alerts that fire, or may still do so because their window is not over
 
 sub fires
@@ -234,6 +235,7 @@ sub fires
 	$make->();
 	my $seen = within(90, sub { my $f = firing()->{$alert}; $f && keys %$f == 2 });
 	ok($seen, "$alert fires");
+	$fired{ (split ' ', $alert)[0] } = 1;
 	$known{$alert} = 1;
 	my $now = firing();
 	is(join(', ', grep { !$known{$_} } sort keys %$now), '', "$alert: and no other");
@@ -299,6 +301,15 @@ BEGIN
         END;
     END LOOP;
 END $$}));
+fires('FfstorageResultsNotCached', sql(q{
+SET client_min_messages = error;
+DO $$ BEGIN FOR i IN 1 .. 300 LOOP PERFORM ffs_cached('SELECT count(*) FROM pg_am'); END LOOP; END $$}));
+fires('FfstorageCacheTooSmall', sql(q{
+CREATE TABLE many (id integer PRIMARY KEY, text text);
+SELECT ffs_manage('many');
+INSERT INTO many SELECT g, repeat('x', 200) FROM generate_series(1, 8000) g;
+DO $$ BEGIN FOR i IN 1 .. 24000 LOOP PERFORM ffs_get(NULL::many, i % 8000); END LOOP; END $$;
+DROP TABLE many}));
 fires('FfstorageRetriesExhausted', sub {
 	$node->psql('postgres', q{CALL ffs_run('DO $$ BEGIN RAISE SQLSTATE ''40001''; END $$', max_attempts => 2, base_delay => '1 ms')}) });
 fires('FfstorageSlowOperations', sub {
@@ -383,6 +394,7 @@ delete $known{FfstorageNoFigures};
 $node->start;
 ok(within(90, sub { !firing()->{FfstorageNoFigures} }), 'FfstorageNoFigures: gone when it is back');
 fires('FfstorageNotPreloaded', sub { });
+is(join(' ', grep { !$fired{$_} } @alerts), '', 'each alert has fired');
 
 kill 'TERM', @pids;
 waitpid $_, 0 foreach @pids;
