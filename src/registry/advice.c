@@ -78,32 +78,7 @@ ffs_registry_advise(Advice *advice, Oid relid, const char *status, const char *r
 	tuplestore_putvalues(advice->result->setResult, advice->result->setDesc, values, nulls);
 }
 
-static char *
-column_list(List *columns)
-{
-	StringInfoData buf;
-	ListCell   *lc;
-
-	initStringInfo(&buf);
-	foreach(lc, columns)
-		appendStringInfo(&buf, "%s%s", foreach_current_index(lc) > 0 ? ", " : "", quote_identifier(lfirst(lc)));
-	return buf.data;
-}
-
 /* ---- does an index serve? ---- */
-
-static bool
-has_name(List *names, const char *name)
-{
-	ListCell   *lc;
-
-	foreach(lc, names)
-	{
-		if (strcmp(lfirst(lc), name) == 0)
-			return true;
-	}
-	return false;
-}
 
 static Form_pg_attribute
 index_attribute(Relation rel, Relation index, int i)
@@ -151,7 +126,7 @@ leaves_out_nulls_only(Relation rel, Relation index, List *equal)
 			return false;
 		var = (Var *) test->arg;
 		if (var->varattno <= 0 ||
-			!has_name(equal, NameStr(TupleDescAttr(RelationGetDescr(rel), var->varattno - 1)->attname)))
+			!ffs_registry_name_in(equal, NameStr(TupleDescAttr(RelationGetDescr(rel), var->varattno - 1)->attname)))
 			return false;
 	}
 	return true;
@@ -174,8 +149,8 @@ index_serves(Relation rel, Relation index, Want *want)
 	{
 		Form_pg_attribute att = index_attribute(rel, index, i);
 
-		if (att == NULL || !has_name(want->equal, NameStr(att->attname)) ||
-			has_name(found, NameStr(att->attname)) || !finds_equal(index, i, att))
+		if (att == NULL || !ffs_registry_name_in(want->equal, NameStr(att->attname)) ||
+			ffs_registry_name_in(found, NameStr(att->attname)) || !finds_equal(index, i, att))
 			return false;
 		found = lappend(found, NameStr(att->attname));
 	}
@@ -260,7 +235,7 @@ planned_serves(List *columns, Want *want)
 		return false;
 	for (int i = 0; i < nequal + list_length(want->sorted); i++)
 	{
-		if (i < nequal ? !has_name(want->equal, list_nth(columns, i)) :
+		if (i < nequal ? !ffs_registry_name_in(want->equal, list_nth(columns, i)) :
 			strcmp(list_nth(columns, i), list_nth(want->sorted, i - nequal)) != 0)
 			return false;
 	}
@@ -293,7 +268,7 @@ advise_missing(Advice *advice, Oid relid, Want *want, bool concurrently)
 	planned->columns = list_concat(list_copy(want->equal), want->sorted);
 	ffs_registry_advise(advice, relid, "missing", only_order ? want->use_of_order : want->use,
 						psprintf("CREATE INDEX %sON %s (%s)", concurrently ? "CONCURRENTLY " : "",
-								 ffs_base_relation_name(relid), column_list(planned->columns)));
+								 ffs_base_relation_name(relid), ffs_registry_name_list(planned->columns)));
 	advice->planned = lappend(advice->planned, planned);
 }
 

@@ -144,19 +144,6 @@ is_our_default(const char *expr)
 		 strncmp(expr, FFS_SCHEMA ".tenant_", strlen(FFS_SCHEMA ".tenant_")) == 0);
 }
 
-static bool
-list_has(List *names, const char *name)
-{
-	ListCell   *lc;
-
-	foreach(lc, names)
-	{
-		if (strcmp(lfirst(lc), name) == 0)
-			return true;
-	}
-	return false;
-}
-
 /* ---- checking ---- */
 
 static void
@@ -195,7 +182,7 @@ check_stamp(FfsManaged *m, TupleDesc desc, List *key, FfsStamp stamp)
 				 errdetail("A generated or identity column cannot serve as \"%s\".",
 						   ffs_registry_stamp_names[stamp]),
 				 errhint("Rename it, or name another column in \"columns\".")));
-	if (list_has(key, name))
+	if (ffs_registry_name_in(key, name))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
 				 errmsg("column \"%s\" of table \"%s\" is part of the primary key", name, table),
@@ -250,7 +237,7 @@ check_special(FfsManaged *m, TupleDesc desc, const char **special, const char *w
 {
 	for (int i = 0; special[i] != NULL; i++)
 	{
-		if (only != NIL ? list_has(only, special[i]) : ffs_registry_column(desc, special[i]) != NULL)
+		if (only != NIL ? ffs_registry_name_in(only, special[i]) : ffs_registry_column(desc, special[i]) != NULL)
 			ereport(ERROR,
 					(errcode(FFS_ERRCODE_NAME_TAKEN),
 					 errmsg("column \"%s\" of table \"%s\" has a name that its %s needs",
@@ -298,7 +285,7 @@ ffs_registry_check_columns(FfsManaged *m)
 					 errmsg("column \"%s\" of table \"%s\" is filled by ffstorage", m->tenant_column, table),
 					 errdetail("It serves as \"%s\".", ffs_registry_stamp_names[i]),
 					 errhint("Name the column that says whose a row is.")));
-		if (list_has(m->exclude, m->columns[i]))
+		if (ffs_registry_name_in(m->exclude, m->columns[i]))
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("column \"%s\" cannot be excluded", m->columns[i]),
@@ -319,7 +306,7 @@ ffs_registry_check_columns(FfsManaged *m)
 					 errmsg("column \"%s\" of table \"%s\" does not exist", name, table),
 					 errdetail("It was to be excluded."),
 					 errhint("Name columns of the table in \"exclude\".")));
-		if (list_has(key, name) || (m->tenant_column != NULL && strcmp(m->tenant_column, name) == 0))
+		if (ffs_registry_name_in(key, name) || (m->tenant_column != NULL && strcmp(m->tenant_column, name) == 0))
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("column \"%s\" cannot be excluded", name),

@@ -68,6 +68,10 @@ typedef struct FfsManaged
 /* descriptor.c */
 extern void ffs_registry_descriptor_init(void);
 
+/* names.c: lists of column names, of char * */
+extern bool ffs_registry_name_in(const List *names, const char *name);
+extern char *ffs_registry_name_list(const List *names);	/* quoted, with commas between */
+
 /* managed.c: the catalog */
 extern const char *ffs_registry_strategy_name(FfsStrategy strategy);
 extern bool ffs_registry_parse_strategy(const char *name, FfsStrategy *strategy);

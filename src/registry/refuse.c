@@ -67,19 +67,6 @@ ffs_registry_owned(Oid relid)
 	return ffs_compat_owns_relation(relid, GetUserId());
 }
 
-static bool
-name_in(List *names, const char *name)
-{
-	ListCell   *lc;
-
-	foreach(lc, names)
-	{
-		if (strcmp(lfirst(lc), name) == 0)
-			return true;
-	}
-	return false;
-}
-
 /* ---- refusing ---- */
 
 void
@@ -251,7 +238,7 @@ ffs_registry_check_subcommand(FfsManaged *m, Oid relid, AlterTableCmd *cmd)
 				ffs_registry_refuse(m, psprintf("drop column \"%s\"", cmd->name),
 					   psprintf("ffstorage fills it as \"%s\".", stamp),
 					   "Call ffs_manage() with stamps => false or another strategy, or ffs_unmanage(), first.");
-			if (ffs_registry_keeps_past(m) && name_in(ffs_registry_key_of(m->relid), cmd->name))
+			if (ffs_registry_keeps_past(m) && ffs_registry_name_in(ffs_registry_key_of(m->relid), cmd->name))
 				ffs_registry_refuse(m, psprintf("drop column \"%s\"", cmd->name), "It is part of the primary key.",
 					   "Call ffs_unmanage() first, or use strategy => 'none'.");
 			break;

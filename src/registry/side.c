@@ -161,18 +161,6 @@ append_columns(StringInfo buf, TupleDesc desc, const char *alias)
 	}
 }
 
-static char *
-name_list(List *names)
-{
-	StringInfoData buf;
-	ListCell   *lc;
-
-	initStringInfo(&buf);
-	foreach(lc, names)
-		appendStringInfo(&buf, "%s%s", foreach_current_index(lc) ? ", " : "", quote_identifier(lfirst(lc)));
-	return buf.data;
-}
-
 /* ---- tables ---- */
 
 static Oid
@@ -209,7 +197,7 @@ make_history(FfsManaged *m)
 	ffs_base_run(SPI_OK_UTILITY,
 				 "CREATE TABLE %s (%svalid_to timestamptz NOT NULL, end_operation text NOT NULL,"
 				 " ended_by text, end_transaction_id xid8 NOT NULL, PRIMARY KEY (%s, %s))",
-				 table, buf.data, name_list(ffs_registry_key_of(m->relid)), valid_from);
+				 table, buf.data, ffs_registry_name_list(ffs_registry_key_of(m->relid)), valid_from);
 	ffs_base_run(SPI_OK_UTILITY, "COMMENT ON TABLE %s IS %s", table,
 				 quote_literal_cstr(psprintf("closed versions of the rows of %s, kept by ffstorage; append only",
 											 ffs_base_relation_name(m->relid))));
@@ -249,7 +237,7 @@ make_audit(FfsManaged *m)
 				 "operation text NOT NULL, field_name text, old_value jsonb, new_value jsonb,"
 				 " changed_at timestamptz NOT NULL, changed_by text, transaction_id xid8 NOT NULL,"
 				 " PRIMARY KEY (%s, entry_id))",
-				 table, quote_literal_cstr(qualified(m, sequence)), buf.data, name_list(key));
+				 table, quote_literal_cstr(qualified(m, sequence)), buf.data, ffs_registry_name_list(key));
 	ffs_base_run(SPI_OK_UTILITY, "ALTER SEQUENCE %s OWNED BY %s.entry_id", qualified(m, sequence), table);
 	ffs_base_run(SPI_OK_UTILITY, "COMMENT ON TABLE %s IS %s", table,
 				 quote_literal_cstr(psprintf("changes to the rows of %s, kept by ffstorage; append only",
@@ -266,7 +254,7 @@ make_audit(FfsManaged *m)
 				 " SELECT %s, 'baseline', pg_catalog.to_jsonb(ffs_row.*)"
 				 " OPERATOR(pg_catalog.-) ARRAY[%s]::pg_catalog.text[], ffstorage.stamp_time(),"
 				 " ffstorage.stamp_actor(), ffstorage.stamp_xid() FROM %s ffs_row",
-				 table, name_list(columns), name_list(columns), buf.data, ffs_base_relation_name(m->relid));
+				 table, ffs_registry_name_list(columns), ffs_registry_name_list(columns), buf.data, ffs_base_relation_name(m->relid));
 	AtEOXact_GUC(false, guc_level);
 }
 
@@ -440,10 +428,10 @@ ffs_registry_side_index_command(FfsManaged *m, FfsSideIndex *index, bool concurr
 	char	   *table = ffs_base_relation_name(index->side);
 
 	if (index->suffix == NULL)
-		return psprintf("ALTER TABLE %s ADD PRIMARY KEY (%s)", table, name_list(index->columns));
+		return psprintf("ALTER TABLE %s ADD PRIMARY KEY (%s)", table, ffs_registry_name_list(index->columns));
 	return psprintf("CREATE INDEX %s%s ON %s%s (%s)%s%s", concurrently ? "CONCURRENTLY " : "",
 					index_name(m, get_rel_name(index->side), index->suffix), table,
-					index->brin ? " USING brin" : "", name_list(index->columns),
+					index->brin ? " USING brin" : "", ffs_registry_name_list(index->columns),
 					index->predicate ? " WHERE " : "", index->predicate ? index->predicate : "");
 }
 
@@ -484,18 +472,8 @@ sync_columns(Oid side, TupleDesc desc, List *only)
 		const char *name = NameStr(att->attname);
 		Form_pg_attribute other;
 
-		if (att->attisdropped)
+		if (att->attisdropped || (only != NIL && !ffs_registry_name_in(only, name)))
 			continue;
-		if (only != NIL)
-		{
-			ListCell   *lc;
-			bool		wanted = false;
-
-			foreach(lc, only)
-				wanted |= strcmp(lfirst(lc), name) == 0;
-			if (!wanted)
-				continue;
-		}
 		other = ffs_registry_column(have, name);
 		if (other == NULL)
 			appendStringInfo(&buf, "%s ADD COLUMN %s %s", buf.len ? "," : "", quote_identifier(name), type_of(att));
@@ -582,19 +560,6 @@ static const ViewColumn with_deleted_columns[] = {
 	{NULL, NULL, NULL}
 };
 
-static bool
-list_has(List *names, const char *name)
-{
-	ListCell   *lc;
-
-	foreach(lc, names)
-	{
-		if (strcmp(lfirst(lc), name) == 0)
-			return true;
-	}
-	return false;
-}
-
 /*
  * The names of a view's columns: what it has now (views can only grow at
  * their end), then the table's, then its own.
@@ -616,12 +581,12 @@ view_columns(FfsManaged *m, Oid view, const ViewColumn *special)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
 
-		if (!att->attisdropped && !list_has(names, NameStr(att->attname)))
+		if (!att->attisdropped && !ffs_registry_name_in(names, NameStr(att->attname)))
 			names = lappend(names, pstrdup(NameStr(att->attname)));
 	}
 	for (; special->name != NULL; special++)
 	{
-		if (!list_has(names, special->name))
+		if (!ffs_registry_name_in(names, special->name))
 			names = lappend(names, pstrdup(special->name));
 	}
 	return names;

@@ -67,8 +67,8 @@ SELECT array_agg(attname::text ORDER BY attnum) AS columns FROM pg_attribute
 class Table:
     """One of tables.sql, and the SQL that depends on its shape.
 
-    shape is a row of the table shapes; hole(n) gives the driver's
-    placeholder of parameter n.
+    shape is a row of the table shapes; hole(n) gives what the driver
+    writes for parameter n.
     """
 
     def __init__(self, shape, hole):
