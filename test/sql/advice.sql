@@ -1,7 +1,7 @@
 -- ffs_index_advice: the indexes that a managed table lacks, as commands that work.
 -- The law: run what it says, in its order, and it has nothing more to say.
-CREATE EXTENSION IF NOT EXISTS ffstorage;
 SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS ffstorage;
 CREATE VIEW lacking AS
 SELECT t.relation::text AS of, a.*
 FROM ffs_tables t, ffs_index_advice(t.relation) WITH ORDINALITY AS a(index_on, status, reason, command, number);
