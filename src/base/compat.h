@@ -283,6 +283,13 @@ ffs_compat_relid_by_filenode(Oid space, Oid filenode)
 #endif
 }
 
+/* A variable that no other library sees: looked at without a detour. */
+#if defined(__GNUC__)
+#define FFS_HIDDEN __attribute__((visibility("hidden")))
+#else
+#define FFS_HIDDEN
+#endif
+
 /* Fetch from memory what will be wanted soon; nothing where the compiler does not know how. */
 #if defined(__GNUC__)
 #define ffs_compat_prefetch(address) __builtin_prefetch(address)

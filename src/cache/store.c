@@ -132,513 +132,12 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "miscadmin.h"
-#include "port/atomics.h"
-#include "storage/lwlock.h"
 #include "storage/spin.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 
-#include "base/base.h"
-#include "cache/entry.h"
-#include "cache/fences.h"
+#include "cache/blocks.h"
 #include "cache/front.h"
-#include "cache/store.h"
-
-#define MAX_PARTITIONS		256
-#define MIN_PARTITION_SIZE	(256 * 1024)
-#define MIN_SIZE			(64 * 1024)
-#define BLOCK_SIZE			256
-/* Longer rows are copied without the lock. */
-#define SHORT_ROW			4096
-/* What is longer than this is put in by pieces, of which each may go by itself. */
-#define PIECE_SIZE			16384
-
-/* ---- what is in shared memory ---- */
-
-typedef struct Bucket
-{
-	XidSet		writers;
-	uint32		first;			/* block number + 1; 0: no entry */
-	uint32		referenced;		/* bits by hash: entries used since the clock's hand passed */
-} Bucket;
-
-#define FIRST_ROOM	(BLOCK_SIZE - sizeof(Entry))
-#define MORE_ROOM	(BLOCK_SIZE - sizeof(uint32))
-
-/* Of each block. */
-#define BLOCK_FREE		0
-#define BLOCK_MORE		1
-#define BLOCK_ENTRY		2
-#define BLOCK_DEAD		3		/* an entry unlinked while it was pinned */
-
-typedef struct Partition
-{
-	LWLock		lock;
-	pg_atomic_uint64 changes;	/* odd while who has the lock may change things */
-	uint32		first_free;
-	uint32		nfree;
-	uint32		hand;
-	uint32		nentries;
-} Partition;
-
-typedef union PaddedPartition
-{
-	Partition	partition;
-	char		pad[PG_CACHE_LINE_SIZE];
-} PaddedPartition;
-
-typedef struct Shared
-{
-	PaddedPartition partitions[MAX_PARTITIONS];	/* first, so that each has its cache line */
-	int			tranche;
-	pg_atomic_uint64 counters[N_COUNTERS];
-	pg_atomic_uint64 next_id;	/* of what is put in by pieces */
-	Fences		fences;
-} Shared;
-
-/* What follows from the setting; the same in every process. */
-static uint32 npartitions;
-static uint32 nbuckets;			/* of a partition */
-static uint32 nblocks;
-
-static Shared *shared = NULL;
-static Bucket *buckets;
-static char *blocks;
-static uint8 *states;
-
-uint64		ffs_cache_pending[N_COUNTERS];
-
-/* ---- shared memory ---- */
-
-static void
-compute_sizes(void)
-{
-	Size		total = Max((Size) ffs_cache_size * 1024, MIN_SIZE);
-	Size		part;
-
-	npartitions = 1;
-	while (npartitions < MAX_PARTITIONS && total / (npartitions * 2) >= MIN_PARTITION_SIZE)
-		npartitions *= 2;
-	part = Min(total / npartitions, (Size) PG_INT32_MAX);
-	nbuckets = 256;
-	while (nbuckets * 4 * (BLOCK_SIZE + sizeof(Bucket)) <= part)
-		nbuckets *= 2;
-	nblocks = (part - nbuckets * sizeof(Bucket)) / (BLOCK_SIZE + 1);
-}
-
-static Size
-shared_size(void)
-{
-	Size		size = CACHELINEALIGN(sizeof(Shared));
-
-	if (ffs_cache_size == 0)
-		return size;
-	compute_sizes();
-	size = add_size(size, mul_size(mul_size(npartitions, nbuckets), sizeof(Bucket)));
-	size = add_size(size, mul_size(mul_size(npartitions, nblocks), BLOCK_SIZE + 1));
-	return size;
-}
-
-static inline char *
-block_at(uint32 partition, uint32 number)
-{
-	return blocks + ((Size) partition * nblocks + number - 1) * BLOCK_SIZE;
-}
-
-static inline void
-prefetch_block(uint32 partition, uint32 number)
-{
-	char	   *block = block_at(partition, number);
-
-	for (int line = 0; line < BLOCK_SIZE; line += 64)
-		ffs_compat_prefetch(block + line);
-}
-
-static inline uint8 *
-state_of(uint32 partition, uint32 number)
-{
-	return states + (Size) partition * nblocks + number - 1;
-}
-
-static void
-setup(void *memory, bool found)
-{
-	Shared	   *area = memory;
-
-	if (ffs_cache_size == 0)
-		return;
-	compute_sizes();
-	shared = area;
-	buckets = (Bucket *) ((char *) memory + CACHELINEALIGN(sizeof(Shared)));
-	blocks = (char *) (buckets + (Size) npartitions * nbuckets);
-	states = (uint8 *) blocks + (Size) npartitions * nblocks * BLOCK_SIZE;
-	if (!found)
-	{
-		memset(area, 0, sizeof(Shared));
-		area->tranche = LWLockNewTrancheId();
-		for (int i = 0; i < N_COUNTERS; i++)
-			pg_atomic_init_u64(&area->counters[i], 0);
-		pg_atomic_init_u64(&area->next_id, 1);
-		memset(buckets, 0, sizeof(Bucket) * npartitions * nbuckets);
-		memset(states, BLOCK_FREE, (Size) npartitions * nblocks);
-		for (uint32 p = 0; p < npartitions; p++)
-		{
-			Partition  *part = &area->partitions[p].partition;
-
-			LWLockInitialize(&part->lock, area->tranche);
-			pg_atomic_init_u64(&part->changes, 0);
-			part->nfree = nblocks;
-			part->first_free = 1;
-			for (uint32 b = 1; b <= nblocks; b++)
-				*(uint32 *) block_at(p, b) = b < nblocks ? b + 1 : 0;
-		}
-	}
-	ffs_cache_fences_setup(&area->fences, found);
-	LWLockRegisterTranche(area->tranche, "ffstorage_cache");
-}
-
-void
-ffs_cache_store_init(void)
-{
-	StaticAssertStmt(FIRST_ROOM > 128 && FIRST_ROOM < BLOCK_SIZE, "an entry begins in its first block");
-	StaticAssertStmt(sizeof(Partition) <= PG_CACHE_LINE_SIZE, "a partition's lock has a cache line of its own");
-	ffs_base_register_shmem("ffstorage cache", shared_size, setup);
-}
-
-bool
-ffs_cache_store_ready(void)
-{
-	return shared != NULL;
-}
-
-/* ---- entries ---- */
-
-static inline uint32
-partition_of(uint64 hash)
-{
-	return hash & (npartitions - 1);
-}
-
-static inline Bucket *
-bucket_of(uint64 hash)
-{
-	return &buckets[(Size) partition_of(hash) * nbuckets + ((hash >> 16) & (nbuckets - 1))];
-}
-
-/* ---- locks ---- */
-
-/*
- * To change a partition.  An error may leave `changes` odd, which only means
- * that readers take the lock until the next one has changed something.
- */
-static void
-begin_changes(uint32 p)
-{
-	Partition  *part = &shared->partitions[p].partition;
-
-	LWLockAcquire(&part->lock, LW_EXCLUSIVE);
-	pg_atomic_write_u64(&part->changes, (pg_atomic_read_u64(&part->changes) + 1) | 1);
-	pg_write_barrier();
-}
-
-static void
-end_changes(uint32 p)
-{
-	Partition  *part = &shared->partitions[p].partition;
-
-	pg_write_barrier();
-	pg_atomic_write_u64(&part->changes, pg_atomic_read_u64(&part->changes) + 1);
-	LWLockRelease(&part->lock);
-}
-
-/* To read it without the lock: false where somebody changes it. */
-static inline bool
-begin_reading(uint32 p, uint64 *changes)
-{
-	*changes = pg_atomic_read_u64(&shared->partitions[p].partition.changes);
-	pg_read_barrier();
-	return (*changes & 1) == 0;
-}
-
-/* Was nothing changed since, so that what was read until now is true? */
-static inline bool
-has_not_changed(uint32 p, uint64 changes)
-{
-	pg_read_barrier();
-	return pg_atomic_read_u64(&shared->partitions[p].partition.changes) == changes;
-}
-
-/* ---- references ---- */
-
-static inline uint32
-reference_bit(uint64 hash)
-{
-	return UINT32_C(1) << ((hash >> 56) & 31);
-}
-
-static inline bool
-is_referenced(uint64 hash)
-{
-	return (bucket_of(hash)->referenced & reference_bit(hash)) != 0;
-}
-
-/* With or without the lock: what is lost costs an eviction. */
-static inline void
-note_reference(uint64 hash)
-{
-	if (!is_referenced(hash))
-		bucket_of(hash)->referenced |= reference_bit(hash);
-}
-
-/* ---- content ---- */
-
-/* Call `copy` for each piece of the entry's content between two offsets, until it says false. */
-#define FOR_EACH_PIECE(p, entry, from, length, piece, piece_length) \
-	for (Piece cursor = first_piece(p, entry, from, length); \
-		 cursor.left > 0 && (piece = cursor.at, piece_length = Min(cursor.room, cursor.left), true); \
-		 next_piece(p, &cursor))
-
-typedef struct Piece
-{
-	char	   *at;
-	Size		room;
-	Size		left;
-	uint32		more;
-} Piece;
-
-static inline void
-next_block(uint32 p, Piece *cursor)
-{
-	char	   *block = block_at(p, cursor->more);
-
-	cursor->more = *(uint32 *) block;
-	cursor->at = block + sizeof(uint32);
-	cursor->room = MORE_ROOM;
-}
-
-static inline Piece
-first_piece(uint32 p, Entry *entry, Size from, Size length)
-{
-	Piece		cursor;
-
-	cursor.at = (char *) entry + sizeof(Entry);
-	cursor.room = FIRST_ROOM;
-	cursor.more = entry->more;
-	cursor.left = length;
-	while (length > 0 && from >= cursor.room)
-	{
-		from -= cursor.room;
-		next_block(p, &cursor);
-	}
-	cursor.at += from;
-	cursor.room -= from;
-	return cursor;
-}
-
-static inline void
-next_piece(uint32 p, Piece *cursor)
-{
-	cursor->left -= Min(cursor->room, cursor->left);
-	if (cursor->left > 0)
-		next_block(p, cursor);
-}
-
-static void
-copy_out(uint32 p, Entry *entry, Size from, Size length, char *to)
-{
-	char	   *piece;
-	Size		n;
-
-	FOR_EACH_PIECE(p, entry, from, length, piece, n)
-	{
-		memcpy(to, piece, n);
-		to += n;
-	}
-}
-
-static void
-copy_in(uint32 p, Entry *entry, Size offset, Size length, const char *from)
-{
-	char	   *piece;
-	Size		n;
-
-	FOR_EACH_PIECE(p, entry, offset, length, piece, n)
-	{
-		memcpy(piece, from, n);
-		from += n;
-	}
-}
-
-static bool
-has_key(uint32 p, Entry *entry, const StoreKey *key)
-{
-	const char *bytes = key->bytes;
-	char	   *piece;
-	Size		n;
-
-	if (entry->hash != key->hash || entry->relid != key->relid || entry->dboid != MyDatabaseId ||
-		entry->key_length != key->length)
-		return false;
-	FOR_EACH_PIECE(p, entry, 0, key->length, piece, n)
-	{
-		if (memcmp(piece, bytes, n) != 0)
-			return false;
-		bytes += n;
-	}
-	return true;
-}
-
-static uint32
-find_entry(uint32 p, const StoreKey *key)
-{
-	uint32		at = bucket_of(key->hash)->first;
-
-	while (at != 0)
-	{
-		Entry	   *entry = (Entry *) block_at(p, at);
-
-		if (has_key(p, entry, key))
-			break;
-		at = entry->next;
-	}
-	return at;
-}
-
-/* Give the blocks back.  Partition locked exclusively, as for all below. */
-static void
-free_blocks(uint32 p, uint32 at)
-{
-	Partition  *part = &shared->partitions[p].partition;
-
-	while (at != 0)
-	{
-		uint32	   *block = (uint32 *) block_at(p, at);
-		uint32		more = *block;
-
-		*state_of(p, at) = BLOCK_FREE;
-		*block = part->first_free;
-		part->first_free = at;
-		part->nfree++;
-		at = more;
-	}
-}
-
-/* Take the entry that *link points to off its bucket, and free it. */
-static void
-remove_entry(uint32 p, uint32 *link)
-{
-	uint32		at = *link;
-	Entry	   *entry = (Entry *) block_at(p, at);
-
-	*link = entry->next;
-	if (entry->generation != 0)
-		shared->partitions[p].partition.nentries--;
-	if (pg_atomic_read_u32(&entry->pins) > 0)
-		*state_of(p, at) = BLOCK_DEAD;
-	else
-		free_blocks(p, at);
-}
-
-static void
-remove_at(uint32 p, uint32 at)
-{
-	uint32	   *link = &bucket_of(((Entry *) block_at(p, at))->hash)->first;
-
-	while (*link != at)
-		link = &((Entry *) block_at(p, *link))->next;
-	remove_entry(p, link);
-}
-
-static inline bool
-is_expired(const Entry *entry)
-{
-	if (entry->expires != 0)
-		return GetCurrentStatementStartTimestamp() > entry->expires;
-	return ffs_cache_ttl > 0 &&
-		GetCurrentStatementStartTimestamp() - entry->filled > ffs_cache_ttl * USECS_PER_SEC;
-}
-
-/* Will nobody use the entry any more? */
-static inline bool
-is_useless(const Entry *entry)
-{
-	return is_expired(entry) ||
-		entry->generation != pg_atomic_read_u64(&ffs_cache_fence_of(entry->dboid, entry->relid)->generation);
-}
-
-/* Are there n free blocks, or can there be? */
-static bool
-make_room(uint32 p, uint32 n, StorePolicy policy)
-{
-	Partition  *part = &shared->partitions[p].partition;
-
-	if (part->nfree >= n)
-		return true;
-	if (n > nblocks / 4)
-		return false;
-	/* twice round: the first time may only take reference bits away */
-	for (uint32 steps = 0; steps < 2 * nblocks && part->nfree < n; steps++)
-	{
-		uint32		at = part->hand + 1;
-		uint8	   *state = state_of(p, at);
-
-		part->hand = at % nblocks;
-		if (*state == BLOCK_DEAD)
-		{
-			if (pg_atomic_read_u32(&((Entry *) block_at(p, at))->pins) == 0)
-				free_blocks(p, at);
-		}
-		else if (*state == BLOCK_ENTRY)
-		{
-			Entry	   *entry = (Entry *) block_at(p, at);
-			bool		useless = is_useless(entry);
-
-			if (!useless && policy == STORE_IF_ROOM)
-				continue;
-			if (!useless && is_referenced(entry->hash))
-				bucket_of(entry->hash)->referenced &= ~reference_bit(entry->hash);
-			else
-			{
-				remove_at(p, at);
-				if (!useless)
-					ffs_cache_pending[COUNT_EVICTIONS]++;
-			}
-		}
-	}
-	return part->nfree >= n;
-}
-
-/* A new entry of so many bytes of content, its blocks chained; there is room. */
-static uint32
-take_blocks(uint32 p, Size content)
-{
-	Partition  *part = &shared->partitions[p].partition;
-	uint32		first = part->first_free;
-	uint32		at = first;
-	Size		room = FIRST_ROOM;
-
-	*state_of(p, at) = BLOCK_ENTRY;
-	part->nfree--;
-	while (room < content)
-	{
-		/* free blocks are chained as an entry's are */
-		at = *(uint32 *) block_at(p, at);
-		*state_of(p, at) = BLOCK_MORE;
-		part->nfree--;
-		room += MORE_ROOM;
-	}
-	part->first_free = *(uint32 *) block_at(p, at);
-	*(uint32 *) block_at(p, at) = 0;
-	return first;
-}
-
-static inline uint32
-blocks_for(Size content)
-{
-	return content <= FIRST_ROOM ? 1 : 1 + (content - FIRST_ROOM + MORE_ROOM - 1) / MORE_ROOM;
-}
 
 /* ---- readers ---- */
 
@@ -660,7 +159,7 @@ peek_entry(uint32 p, const StoreKey *key, uint64 changes, Entry *head, uint32 *f
 	{
 		Entry	   *entry;
 
-		if (at > nblocks || n == FEW_ENTRIES)
+		if (at > ffs_cache_blocks.nblocks || n == FEW_ENTRIES)
 			return false;
 		entry = (Entry *) block_at(p, at);
 		if (entry->hash == key->hash && entry->relid == key->relid && entry->dboid == MyDatabaseId &&
@@ -688,7 +187,7 @@ peek_row(uint32 p, const Entry *head, uint32 at, uint64 changes, char *to)
 	{
 		char	   *block;
 
-		if (more == 0 || more > nblocks)
+		if (more == 0 || more > ffs_cache_blocks.nblocks)
 			return false;
 		to += n;
 		block = block_at(p, more);
@@ -785,7 +284,7 @@ StoreAnswer
 ffs_cache_look_up(const StoreKey *key, Snapshot snapshot, MemoryContext context, void **row)
 {
 	uint32		p = partition_of(key->hash);
-	Partition  *part = &shared->partitions[p].partition;
+	Partition  *part = &ffs_cache_blocks.shared->partitions[p].partition;
 	uint32		at;
 	Entry	   *entry;
 	Size		length;
@@ -797,7 +296,7 @@ ffs_cache_look_up(const StoreKey *key, Snapshot snapshot, MemoryContext context,
 	if (likely(peek(key, snapshot, context, row, &answer)))
 		return answer;
 	LWLockAcquire(&part->lock, LW_SHARED);
-	at = find_entry(p, key);
+	at = ffs_cache_find_entry(p, key);
 	entry = at != 0 ? (Entry *) block_at(p, at) : NULL;
 	if (entry == NULL || !is_true(key, entry, snapshot))
 	{
@@ -819,12 +318,21 @@ ffs_cache_look_up(const StoreKey *key, Snapshot snapshot, MemoryContext context,
 		LWLockRelease(&part->lock);
 		FFS_DEBUG_POINT("cache-copy");
 	}
-	copy_out(p, entry, entry->key_length, length, *row);
+	ffs_cache_copy_out(p, entry, entry->key_length, length, *row);
 	if (pinned)
 		pg_atomic_fetch_sub_u32(&entry->pins, 1);
 	else
 		LWLockRelease(&part->lock);
 	return STORE_ROW;
+}
+
+static inline void
+prefetch_block(uint32 partition, uint32 number)
+{
+	char	   *block = block_at(partition, number);
+
+	for (int line = 0; line < BLOCK_SIZE; line += 64)
+		ffs_compat_prefetch(block + line);
 }
 
 /*
@@ -839,13 +347,13 @@ ffs_cache_fetch(const uint64 *hashes, int n)
 
 	for (int i = 0; i < n; i++)
 	{
-		ffs_compat_prefetch(&shared->partitions[partition_of(hashes[i])]);
+		ffs_compat_prefetch(&ffs_cache_blocks.shared->partitions[partition_of(hashes[i])]);
 		ffs_compat_prefetch(bucket_of(hashes[i]));
 	}
 	for (int i = 0; i < n; i++)
 	{
 		at[i] = *(volatile uint32 *) &bucket_of(hashes[i])->first;
-		if (at[i] != 0 && at[i] <= nblocks)
+		if (at[i] != 0 && at[i] <= ffs_cache_blocks.nblocks)
 			prefetch_block(partition_of(hashes[i]), at[i]);
 		else
 			at[i] = 0;
@@ -857,7 +365,7 @@ ffs_cache_fetch(const uint64 *hashes, int n)
 		if (entry == NULL || entry->hash == hashes[i])
 			continue;
 		at[i] = *(volatile uint32 *) &entry->next;
-		if (at[i] != 0 && at[i] <= nblocks)
+		if (at[i] != 0 && at[i] <= ffs_cache_blocks.nblocks)
 			prefetch_block(partition_of(hashes[i]), at[i]);
 		else
 			at[i] = 0;
@@ -867,47 +375,12 @@ ffs_cache_fetch(const uint64 *hashes, int n)
 		uint32		more = at[i] == 0 ? 0 :
 			*(volatile uint32 *) block_at(partition_of(hashes[i]), at[i]);
 
-		if (more != 0 && more <= nblocks)
+		if (more != 0 && more <= ffs_cache_blocks.nblocks)
 			prefetch_block(partition_of(hashes[i]), more);
 	}
 }
 
 /* ---- fillers ---- */
-
-/*
- * Put an entry in, in place of the key's last one; its content is left to the
- * caller.  NULL where there is no room.  Partition locked exclusively.
- */
-static Entry *
-place_entry(uint32 p, const StoreKey *key, uint64 generation, Size length, StorePolicy policy)
-{
-	uint32		at = find_entry(p, key);
-	Entry	   *entry;
-
-	if (at != 0)
-		remove_at(p, at);
-	if (!make_room(p, blocks_for(key->length + length), policy))
-		return NULL;
-	at = take_blocks(p, key->length + length);
-	entry = (Entry *) block_at(p, at);
-	entry->next = bucket_of(key->hash)->first;
-	entry->hash = key->hash;
-	entry->generation = generation;
-	entry->insert_generation = 0;
-	entry->filled = GetCurrentStatementStartTimestamp();
-	entry->expires = 0;
-	entry->dboid = MyDatabaseId;
-	entry->relid = key->relid;
-	entry->xmin = InvalidTransactionId;
-	entry->key_length = key->length;
-	bucket_of(key->hash)->referenced &= ~reference_bit(key->hash);
-	entry->row_length = length;
-	pg_atomic_init_u32(&entry->pins, 0);
-	copy_in(p, entry, 0, key->length, key->bytes);
-	bucket_of(key->hash)->first = at;
-	shared->partitions[p].partition.nentries++;
-	return entry;
-}
 
 bool
 ffs_cache_put(const StoreKey *key, Snapshot snapshot, const void *row, Size length,
@@ -948,7 +421,7 @@ ffs_cache_put(const StoreKey *key, Snapshot snapshot, const void *row, Size leng
 		end_changes(p);
 		goto refused;
 	}
-	entry = place_entry(p, key, generation, length, policy);
+	entry = ffs_cache_place_entry(p, key, generation, length, policy);
 	if (entry == NULL)
 	{
 		end_changes(p);
@@ -956,7 +429,7 @@ ffs_cache_put(const StoreKey *key, Snapshot snapshot, const void *row, Size leng
 	}
 	entry->insert_generation = insert_generation;
 	entry->xmin = row != NULL ? xmin : InvalidTransactionId;
-	copy_in(p, entry, key->length, length, row);
+	ffs_cache_copy_in(p, entry, key->length, length, row);
 	end_changes(p);
 	ffs_cache_pending[COUNT_FILLS]++;
 	return true;
@@ -964,93 +437,6 @@ ffs_cache_put(const StoreKey *key, Snapshot snapshot, const void *row, Size leng
 refused:
 	ffs_cache_pending[COUNT_REFUSED]++;
 	return false;
-}
-
-/* ---- pieces ---- */
-
-bool
-ffs_cache_put_piece(const StoreKey *key, uint64 generation, TimestampTz expires, const void *bytes, Size length)
-{
-	uint32		p = partition_of(key->hash);
-	Entry	   *entry;
-
-	begin_changes(p);
-	entry = place_entry(p, key, generation, length, STORE_EVICT);
-	if (entry != NULL)
-	{
-		entry->expires = expires;
-		copy_in(p, entry, key->length, length, bytes);
-	}
-	end_changes(p);
-	return entry != NULL;
-}
-
-bool
-ffs_cache_get_piece(const StoreKey *key, void *bytes, Size *length)
-{
-	uint32		p = partition_of(key->hash);
-	LWLock	   *lock = &shared->partitions[p].partition.lock;
-	uint32		at;
-	Entry	   *entry;
-	Size		found;
-	bool		pinned;
-
-	LWLockAcquire(lock, LW_SHARED);
-	at = find_entry(p, key);
-	entry = at != 0 ? (Entry *) block_at(p, at) : NULL;
-	if (entry == NULL || entry->generation != pg_atomic_read_u64(&key->fence->generation) ||
-		is_expired(entry) || entry->row_length > *length)
-	{
-		LWLockRelease(lock);
-		return false;
-	}
-	note_reference(key->hash);
-	found = entry->row_length;
-	pinned = found > SHORT_ROW;
-	if (pinned)
-	{
-		pg_atomic_fetch_add_u32(&entry->pins, 1);
-		LWLockRelease(lock);
-		FFS_DEBUG_POINT("cache-copy-piece");
-	}
-	copy_out(p, entry, entry->key_length, found, bytes);
-	if (pinned)
-		pg_atomic_fetch_sub_u32(&entry->pins, 1);
-	else
-		LWLockRelease(lock);
-	*length = found;
-	return true;
-}
-
-void
-ffs_cache_drop_piece(const StoreKey *key)
-{
-	uint32		p = partition_of(key->hash);
-	uint32		at;
-
-	begin_changes(p);
-	at = find_entry(p, key);
-	if (at != 0)
-		remove_at(p, at);
-	end_changes(p);
-}
-
-Size
-ffs_cache_piece_size(void)
-{
-	return Min((Size) PIECE_SIZE, (Size) (nblocks / 8) * MORE_ROOM);
-}
-
-Size
-ffs_cache_capacity(void)
-{
-	return (Size) npartitions * nblocks * MORE_ROOM;
-}
-
-uint64
-ffs_cache_next_id(void)
-{
-	return pg_atomic_fetch_add_u64(&shared->next_id, 1);
 }
 
 /* ---- writers ---- */
@@ -1081,7 +467,7 @@ fence_hash(uint64 hash, uint64 xid)
 		if (entry->hash == hash && entry->generation != 0)
 		{
 			entry->generation = 0;
-			shared->partitions[p].partition.nentries--;
+			ffs_cache_blocks.shared->partitions[p].partition.nentries--;
 			ffs_cache_pending[COUNT_INVALIDATIONS]++;
 		}
 		at = entry->next;
@@ -1102,7 +488,7 @@ ffs_cache_fence_waiting(void)
 		/* wherever that leads to by the time that it is looked at */
 		uint32		at = *(volatile uint32 *) &bucket_of(waiting[i])->first;
 
-		if (at != 0 && at <= nblocks)
+		if (at != 0 && at <= ffs_cache_blocks.nblocks)
 			ffs_compat_prefetch(block_at(partition_of(waiting[i]), at));
 	}
 	for (int i = 0; i < nwaiting; i++)
@@ -1131,138 +517,9 @@ ffs_cache_fence_key(TableFence *fence, Oid relid, uint64 hash, bool is_insert)
 		return;
 	/* while it can still be assigned */
 	(void) ffs_cache_own_xid();
-	ffs_compat_prefetch(&shared->partitions[partition_of(hash)]);
+	ffs_compat_prefetch(&ffs_cache_blocks.shared->partitions[partition_of(hash)]);
 	ffs_compat_prefetch(bucket_of(hash));
 	waiting[nwaiting++] = hash;
 	if (nwaiting == FEW_KEYS || ending)
 		ffs_cache_fence_waiting();
-}
-
-/* Is it of the relation, or, of no relation, what the caller wants? */
-static bool
-is_wanted(uint32 p, Entry *entry, Oid relid, StoreWanted wanted)
-{
-	char	   *bytes;
-	bool		result;
-
-	if (OidIsValid(entry->relid) || wanted == NULL)
-		return entry->relid == relid;
-	bytes = palloc(entry->row_length);
-	copy_out(p, entry, entry->key_length, entry->row_length, bytes);
-	result = wanted(bytes, entry->row_length, entry->key_length, relid);
-	pfree(bytes);
-	return result;
-}
-
-uint64
-ffs_cache_remove(Oid relid, StoreWanted wanted)
-{
-	uint64		removed = 0;
-
-	for (uint32 p = 0; p < npartitions; p++)
-	{
-
-		CHECK_FOR_INTERRUPTS();
-		begin_changes(p);
-		for (uint32 at = 1; at <= nblocks; at++)
-		{
-			Entry	   *entry = (Entry *) block_at(p, at);
-
-			if (*state_of(p, at) == BLOCK_ENTRY && entry->dboid == MyDatabaseId && is_wanted(p, entry, relid, wanted))
-			{
-				if (!is_useless(entry))
-					removed++;
-				remove_at(p, at);
-			}
-		}
-		end_changes(p);
-	}
-	ffs_cache_pending[COUNT_INVALIDATIONS] += removed;
-	return removed;
-}
-
-/* ---- all of it ---- */
-
-/* Entries are looked at in steps, so that nobody waits for the lock for long. */
-#define BLOCKS_AT_ONCE 256
-
-bool
-ffs_cache_next_rows(StoreCursor *cursor, bool used, StoreNamedRow *rows, int max, int *n)
-{
-	uint32		p = cursor->partition;
-	uint32		end;
-	LWLock	   *lock;
-
-	*n = 0;
-	if (shared == NULL || p >= npartitions)
-		return false;
-	lock = &shared->partitions[p].partition.lock;
-	end = Min(cursor->block + BLOCKS_AT_ONCE, nblocks);
-	LWLockAcquire(lock, LW_SHARED);
-	while (cursor->block < end && *n < max)
-	{
-		uint32		at = ++cursor->block;
-		Entry	   *entry = (Entry *) block_at(p, at);
-		StoreNamedRow *row = &rows[*n];
-
-		if (*state_of(p, at) != BLOCK_ENTRY || is_referenced(entry->hash) != used ||
-			!TransactionIdIsValid(entry->xmin) || is_useless(entry))
-			continue;
-		row->dboid = entry->dboid;
-		row->relid = entry->relid;
-		row->length = entry->key_length;
-		copy_out(p, entry, 0, entry->key_length, row->bytes);
-		(*n)++;
-	}
-	LWLockRelease(lock);
-	if (cursor->block >= nblocks)
-	{
-		cursor->partition++;
-		cursor->block = 0;
-	}
-	return true;
-}
-
-/* ---- figures ---- */
-
-void
-ffs_cache_flush_counters(void)
-{
-	for (int i = 0; i < N_COUNTERS; i++)
-	{
-		if (ffs_cache_pending[i] > 0)
-			pg_atomic_fetch_add_u64(&shared->counters[i], ffs_cache_pending[i]);
-		ffs_cache_pending[i] = 0;
-	}
-}
-
-void
-ffs_cache_reset_counters(void)
-{
-	for (int i = 0; i < N_COUNTERS; i++)
-	{
-		ffs_cache_pending[i] = 0;
-		pg_atomic_write_u64(&shared->counters[i], 0);
-	}
-}
-
-void
-ffs_cache_figures(StoreFigures *figures)
-{
-	memset(figures, 0, sizeof(StoreFigures));
-	for (int i = 0; i < N_COUNTERS; i++)
-		figures->counters[i] = pg_atomic_read_u64(&shared->counters[i]) + ffs_cache_pending[i];
-	for (uint32 p = 0; p < npartitions; p++)
-	{
-		Partition  *part = &shared->partitions[p].partition;
-
-		LWLockAcquire(&part->lock, LW_SHARED);
-		figures->entries += part->nentries;
-		figures->used_bytes += (uint64) (nblocks - part->nfree) * BLOCK_SIZE;
-		LWLockRelease(&part->lock);
-	}
-	figures->capacity_bytes = (uint64) npartitions * nblocks * BLOCK_SIZE;
-	figures->shared_bytes = shared_size();
-	figures->max_row = FIRST_ROOM + (Size) (nblocks / 4 - 1) * MORE_ROOM - MAX_KEY_BYTES;
-	figures->blocked = ffs_cache_full_xmin(GetActiveSnapshot()) < ffs_cache_floor();
 }
