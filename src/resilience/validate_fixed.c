@@ -192,12 +192,21 @@ is_comparison(A_Expr *expr)
 		strcmp(op, "<") == 0 || strcmp(op, ">") == 0;
 }
 
+/* COUNT(1) and SUM(1) of a group: in HAVING, since a WHERE cannot call them. */
+static bool
+counts_rows(FuncCall *call)
+{
+	const char *name = strVal(llast(call->funcname));
+
+	return strcmp(name, "count") == 0 || strcmp(name, "sum") == 0;
+}
+
 /* A call of some function with constants, where it is compared with something: has_role('x') alone is a condition. */
 static bool
 is_fixed_call(Node *node)
 {
 	return node != NULL && IsA(node, FuncCall) && ((FuncCall *) node)->args != NIL &&
-		all_fixed(((FuncCall *) node)->args, true);
+		!counts_rows((FuncCall *) node) && all_fixed(((FuncCall *) node)->args, true);
 }
 
 static bool

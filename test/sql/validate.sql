@@ -147,6 +147,7 @@ SELECT q, verdict(q) FROM unnest(ARRAY[
 	'SELECT * FROM t WHERE owner = current_user OR public',
 	'SELECT * FROM t WHERE EXISTS (SELECT 1 FROM u WHERE u.a = t.a)',
 	'SELECT * FROM t WHERE (SELECT count(*) FROM u WHERE u.a = t.a) > 5 AND b',
+	'SELECT a FROM t GROUP BY a HAVING count(1) = (SELECT max(n) FROM u) AND sum(1) > 2',
 	'SELECT * FROM t WHERE d >= date ''1994-01-01'' + interval ''1'' year AND x BETWEEN 0.06 - 0.01 AND 0.06 + 0.01',
 	'SELECT * FROM t WHERE name LIKE ''%'' || ''or 1=1'' || ''%''',
 	'SELECT * FROM t WHERE name = ''x'''' OR 1=1 -- ''',
